@@ -1,0 +1,1 @@
+"""natix-cascade: is there roadwork in this street picture?"""

@@ -1,0 +1,94 @@
+"""Every error that natix-cascade raises on purpose.
+
+::
+
+    CascadeError
+    ├── SpecError            a card, cascade or policy file is wrong (file, line, key)
+    ├── PictureError         a picture cannot be used; carries the HTTP status that says why
+    │   ├── UnsupportedFormatError   415  not JPEG, PNG or WebP
+    │   ├── CorruptPictureError      422  truncated, or the decoder gave up
+    │   ├── PictureTooLargeError     413  too many bytes or too many pixels
+    │   └── PictureShapeError        422  too narrow or too small
+    ├── ModelError           a model cannot be loaded or did not answer
+    │   ├── ChecksumError            weights are not the ones the card names
+    │   └── MissingExtraError        an optional dependency is not installed
+    ├── ManifestError        a manifest or a results file cannot be read
+    └── DeadlineError        time ran out before any model answered
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CascadeError",
+    "ChecksumError",
+    "CorruptPictureError",
+    "DeadlineError",
+    "ManifestError",
+    "MissingExtraError",
+    "ModelError",
+    "PictureError",
+    "PictureShapeError",
+    "PictureTooLargeError",
+    "SpecError",
+    "UnsupportedFormatError",
+]
+
+
+class CascadeError(Exception):
+    """Base of every error raised on purpose; its text says what was given, what was wanted and what to do."""
+
+
+class SpecError(CascadeError):
+    """A card, cascade or policy is wrong; the text names file, line and key."""
+
+
+class PictureError(CascadeError):
+    """A picture cannot be used.
+
+    Attributes
+    ----------
+    status : int
+        The HTTP status that a service answers with.
+    """
+
+    status: int = 422
+
+
+class UnsupportedFormatError(PictureError):
+    """The bytes are not JPEG, PNG or WebP, whatever the name says."""
+
+    status = 415
+
+
+class CorruptPictureError(PictureError):
+    """The bytes begin as a picture but cannot be decoded to the end."""
+
+
+class PictureTooLargeError(PictureError):
+    """More bytes or more pixels than the limits allow."""
+
+    status = 413
+
+
+class PictureShapeError(PictureError):
+    """Below the smallest side, or too long for its width."""
+
+
+class ModelError(CascadeError):
+    """A model cannot be loaded, or failed while answering."""
+
+
+class ChecksumError(ModelError):
+    """The weights on disk are not the ones the card names."""
+
+
+class MissingExtraError(ModelError):
+    """An optional dependency is not installed; the text says which command installs it."""
+
+
+class ManifestError(CascadeError):
+    """A manifest or a results file cannot be read."""
+
+
+class DeadlineError(CascadeError):
+    """The deadline passed before any model had answered."""

@@ -1,0 +1,30 @@
+"""Bytes to upright RGB pictures, and the subnet's augmentations.
+
+>>> from natix_cascade.image import decode
+>>> picture = decode("street.jpg", short_side=224)  # doctest: +SKIP
+
+Importing this package imports NumPy and the standard library only; decoders come in with the first picture.
+"""
+
+from __future__ import annotations
+
+from natix_cascade.image.augment import Level, challenge, challenge_jpeg
+from natix_cascade.image.decode import decode, decode_base64
+from natix_cascade.image.encode import encode_jpeg, sanitize
+from natix_cascade.image.picture import Limits, Picture
+from natix_cascade.image.resize import center_crop_square, fit, resize
+
+__all__ = [
+    "Level",
+    "Limits",
+    "Picture",
+    "center_crop_square",
+    "challenge",
+    "challenge_jpeg",
+    "decode",
+    "decode_base64",
+    "encode_jpeg",
+    "fit",
+    "resize",
+    "sanitize",
+]

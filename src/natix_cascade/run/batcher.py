@@ -1,0 +1,149 @@
+"""One worker thread for each model: micro-batches across requests, and a bulkhead between models."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from natix_cascade.errors import ModelError
+from natix_cascade.models.base import Model
+
+__all__ = ["Answer", "Batcher"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """One picture's share of a batch's answers.
+
+    Attributes
+    ----------
+    score : float
+        P(positive), not calibrated.
+    heat_map : NDArray or None
+        ``(h, w)`` evidence by place, in log-odds.
+    """
+
+    score: float
+    heat_map: NDArray[np.float32] | None = None
+
+
+@dataclass(slots=True)
+class _Question:
+    pixels: NDArray[np.uint8]
+    explain: bool
+    future: Future[Answer]
+
+
+class Batcher:
+    """Asks one model in batches.
+
+    While the model works, questions gather; when it is free, all that wait (up to `max_batch`) go as one batch, so a
+    lone picture never waits and a crowd is batched. With `max_delay_ms` a batch that is not full waits for company.
+
+    Parameters
+    ----------
+    load : callable
+        Returns the model; called in the worker's thread at the first question.
+    max_batch : int
+        Most pictures in a batch.
+    max_delay_ms : float
+        How long the first picture of a batch may wait for company.
+    """
+
+    def __init__(self, load: Callable[[], Model], *, max_batch: int = 16, max_delay_ms: float = 0.0) -> None:
+        self._load = load
+        self._max_batch = max_batch
+        self._max_delay = max_delay_ms / 1000
+        self._queue: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._model: Model | None = None
+        self._closed = False
+
+    def submit(self, pixels: NDArray[np.uint8], *, explain: bool = False) -> Future[Answer]:
+        """Ask about one upright RGB picture ``(H, W, 3)``; a future that is cancelled leaves its batch."""
+        future: Future[Answer] = Future()
+        with self._lock:
+            if self._closed:
+                raise ModelError("the cascade is closed; load it again to ask more")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="natix-model", daemon=True)
+                self._thread.start()
+            self._queue.put(_Question(pixels, explain, future))
+        return future
+
+    def close(self) -> None:
+        """Answer what waits, then end the worker and free the model."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            thread = self._thread
+            self._queue.put(None)
+        if thread is not None:
+            thread.join()
+        if self._model is not None:
+            self._model.close()
+
+    def _work(self) -> None:
+        while True:
+            batch, last = self._gather()
+            if batch:
+                self._answer(batch)
+            if last:
+                return
+
+    def _gather(self) -> tuple[list[_Question], bool]:
+        """The next batch, and whether it is the last."""
+        first = self._queue.get()
+        if first is None:
+            return [], True
+        batch, until = [first], time.monotonic() + self._max_delay
+        while len(batch) < self._max_batch:
+            wait = until - time.monotonic()
+            try:
+                item = self._queue.get(timeout=wait) if wait > 0 else self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if item is None:
+                return batch, True
+            batch.append(item)
+        return batch, False
+
+    def _answer(self, batch: list[_Question]) -> None:
+        batch = [item for item in batch if item.future.set_running_or_notify_cancel()]
+        if not batch:
+            return
+        try:
+            if self._model is None:
+                self._model = self._load()
+            model = self._model
+        except Exception as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
+            for item in batch:
+                item.future.set_exception(error)
+            return
+        self._predict(model, batch)
+
+    def _predict(self, model: Model, batch: list[_Question]) -> None:
+        try:
+            inputs = [model.prepare(item.pixels) for item in batch]
+            answers = model.predict(inputs, explain=any(item.explain for item in batch))
+            if len(answers.scores) != len(batch):
+                raise ModelError(f"model {model.card.name!r} gave {len(answers.scores)} answers to {len(batch)} pictures")
+        except Exception as error:  # noqa: BLE001  # a failing engine must not end the worker
+            if len(batch) == 1:
+                batch[0].future.set_exception(error)
+            else:  # one bad picture must not spoil the others
+                for item in batch:
+                    self._predict(model, [item])
+            return
+        for index, item in enumerate(batch):
+            heat = answers.heat_maps[index] if item.explain and answers.heat_maps is not None else None
+            item.future.set_result(Answer(float(answers.scores[index]), heat))

@@ -1,0 +1,107 @@
+"""What happens on a picture's way, as frozen facts for listeners (metrics, traces, logs)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from natix_cascade.decide.verdict import Opinion, Verdict
+
+__all__ = ["Event", "LevelFinished", "LevelStarted", "Listener", "Listeners", "PictureFailed", "VerdictGiven"]
+
+
+@dataclass(frozen=True, slots=True)
+class LevelStarted:
+    """Models of one level are about to be asked about one picture.
+
+    Attributes
+    ----------
+    picture : str
+        The picture's id.
+    level : str
+        The level's name.
+    models : tuple of str
+        Who is asked.
+    """
+
+    picture: str
+    level: str
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LevelFinished:
+    """A level's opinions are in.
+
+    Attributes
+    ----------
+    picture, level : str
+        Which picture, which level.
+    opinions : tuple of Opinion
+        Answers and failures.
+    exited : bool
+        Whether the verdict was given here.
+    latency_ms : float
+        Of the level.
+    """
+
+    picture: str
+    level: str
+    opinions: tuple[Opinion, ...]
+    exited: bool
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictGiven:
+    """A picture has its verdict.
+
+    Attributes
+    ----------
+    verdict : Verdict
+        The verdict.
+    """
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFailed:
+    """A picture has no verdict.
+
+    Attributes
+    ----------
+    picture : str
+        The picture's id.
+    error : Exception
+        Why.
+    """
+
+    picture: str
+    error: Exception
+
+
+Event = LevelStarted | LevelFinished | VerdictGiven | PictureFailed
+Listener = Callable[[Event], None]
+
+_log = logging.getLogger("natix_cascade.events")
+
+
+class Listeners:
+    """Hands events to listeners; one that raises is logged once and taken off, and never breaks an answer."""
+
+    def __init__(self, listeners: Iterable[Listener] = ()) -> None:
+        self._listeners = list(listeners)
+
+    def __bool__(self) -> bool:
+        return bool(self._listeners)
+
+    def __call__(self, event: Event) -> None:
+        """Hand an event to every listener."""
+        for listener in tuple(self._listeners):
+            try:
+                listener(event)
+            except Exception:
+                self._listeners.remove(listener)
+                _log.exception("listener %r raised and was taken off", listener)

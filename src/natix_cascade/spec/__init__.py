@@ -1,0 +1,1 @@
+"""What a cascade is: cards, cascades and policies as validated, frozen objects."""

@@ -1,0 +1,195 @@
+"""A cascade with its policy applied: what `decide` computes with and the runner obeys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from natix_cascade.errors import SpecError
+from natix_cascade.spec.card import ModelCard
+from natix_cascade.spec.cascade import CascadeSpec, LevelSpec, Question
+from natix_cascade.spec.policy import Calibrator, ExitRule, Identity, Policy, VoteSpec
+
+__all__ = ["Level", "Member", "ResolvedCascade", "resolve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One model at its place: `column` is its index among all members of the cascade."""
+
+    column: int
+    model: str
+    weight: float
+    calibrator: Calibrator
+    band: tuple[float, float] | None
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level with the policy's exit, weights and threshold filled in."""
+
+    index: int
+    name: str
+    members: tuple[Member, ...]
+    mode: Literal["all", "one", "until-agreement"]
+    vote: VoteSpec
+    exit: ExitRule | None
+    threshold: float
+    budget_ms: float | None
+    on_failure: Literal["drop", "escalate", "abort"]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedCascade:
+    """A cascade, its cards and its policy as one object.
+
+    Attributes
+    ----------
+    name, policy : str
+        Names with versions, as verdicts carry them.
+    question : Question
+        What is asked.
+    levels : tuple of Level
+        In order.
+    cards : dict
+        Model name to card.
+    deadline_ms : float or None
+        Default time for one picture.
+    """
+
+    name: str
+    policy: str
+    question: Question
+    levels: tuple[Level, ...]
+    cards: dict[str, ModelCard]
+    deadline_ms: float | None
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """All members in the order of their columns."""
+        return tuple(member for level in self.levels for member in level.members)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Model name by column."""
+        return tuple(member.model for member in self.members)
+
+
+def resolve(cascade: CascadeSpec, cards: dict[str, ModelCard], policy: Policy | None = None) -> ResolvedCascade:
+    """Apply a policy to a cascade.
+
+    Parameters
+    ----------
+    cascade : CascadeSpec
+        The levels.
+    cards : dict
+        A card for each model that the cascade names.
+    policy : Policy or None
+        Without one, scores are taken as probabilities and the cascade's own exits hold.
+
+    Returns
+    -------
+    ResolvedCascade
+
+    Raises
+    ------
+    SpecError
+        A card is missing, a model's answers do not fit the question, or the policy was made for another cascade or
+        for other weights.
+    """
+    _check_cards(cascade, cards)
+    if policy is not None:
+        _check_policy(cascade, cards, policy)
+    levels: list[Level] = []
+    column = 0
+    for index, spec in enumerate(cascade.levels):
+        levels.append(_level(index, spec, column, cascade, policy))
+        column += len(spec.members)
+    return ResolvedCascade(
+        name=f"{cascade.name}@{cascade.version}",
+        policy=f"{policy.name}@{policy.version}" if policy else "none",
+        question=cascade.question,
+        levels=tuple(levels),
+        cards={name: cards[name] for level in levels for name in (m.model for m in level.members)},
+        deadline_ms=cascade.deadline_ms,
+    )
+
+
+def _level(index: int, spec: LevelSpec, column: int, cascade: CascadeSpec, policy: Policy | None) -> Level:
+    own = policy.levels.get(spec.name) if policy else None
+    weights = own.weights if own else {}
+    calibrators = policy.calibrators if policy else {}
+    default = policy.threshold if policy else cascade.threshold
+    return Level(
+        index=index,
+        name=spec.name,
+        members=tuple(
+            Member(
+                column=column + offset,
+                model=member.model,
+                weight=weights.get(member.model, member.weight),
+                calibrator=calibrators.get(member.model, Identity()),
+                band=member.band,
+                required=member.required,
+            )
+            for offset, member in enumerate(spec.members)
+        ),
+        mode=spec.mode,
+        vote=spec.vote,
+        exit=own.exit if own and own.exit is not None else spec.exit,
+        threshold=own.threshold if own and own.threshold is not None else default,
+        budget_ms=spec.budget_ms,
+        on_failure=spec.on_failure,
+    )
+
+
+def _check_cards(cascade: CascadeSpec, cards: dict[str, ModelCard]) -> None:
+    names = [level.name for level in cascade.levels]
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise SpecError(f"cascade {cascade.name!r}: level names must differ, repeated: {', '.join(sorted(repeated))}")
+    if not cascade.levels[0].members:
+        raise SpecError(f"cascade {cascade.name!r}: the first level {names[0]!r} has no members; add at least one")
+    models = [member.model for level in cascade.levels for member in level.members]
+    twice = {name for name in models if models.count(name) > 1}
+    if twice:
+        raise SpecError(
+            f"cascade {cascade.name!r}: each model may stand in one level only, repeated: {', '.join(sorted(twice))}"
+        )
+    for level in cascade.levels:
+        _check_bands(cascade.name, level)
+        for member in level.members:
+            card = cards.get(member.model)
+            if card is None:
+                known = ", ".join(sorted(cards)) or "none"
+                raise SpecError(f"cascade {cascade.name!r}: no card for model {member.model!r}; known cards: {known}")
+            if cascade.question.positive not in card.classes:
+                raise SpecError(
+                    f"cascade {cascade.name!r} asks for {cascade.question.positive!r}, but model {card.name!r} "
+                    f"answers {', '.join(card.classes)}; use a model trained for this question"
+                )
+
+
+def _check_bands(cascade: str, level: LevelSpec) -> None:
+    if level.mode != "one":
+        return
+    without = [member.model for member in level.members if member.band is None]
+    if without:
+        raise SpecError(f"cascade {cascade!r}, level {level.name!r}: mode 'one' needs a band for {', '.join(without)}")
+
+
+def _check_policy(cascade: CascadeSpec, cards: dict[str, ModelCard], policy: Policy) -> None:
+    if policy.cascade != cascade.name:
+        raise SpecError(f"policy {policy.name!r} is for cascade {policy.cascade!r}, not for {cascade.name!r}")
+    unknown = set(policy.levels) - {level.name for level in cascade.levels}
+    if unknown:
+        raise SpecError(
+            f"policy {policy.name!r} sets levels that {cascade.name!r} does not have: {', '.join(sorted(unknown))}"
+        )
+    for name, digest in policy.models.items():
+        if name in cards and cards[name].weights.sha256 != digest:
+            raise SpecError(
+                f"policy {policy.name!r} was fitted with other weights of {name!r} (sha256 {digest[:12]}..., the card "
+                f"says {cards[name].weights.sha256[:12]}...); fit the policy again or use the weights it names"
+            )

@@ -1,0 +1,1 @@
+"""How each kind of street object is drawn; :mod:`natix_cascade.testing.sprites` is the way in."""
