@@ -136,7 +136,9 @@ class Batcher:
             inputs = [model.prepare(item.pixels) for item in batch]
             answers = model.predict(inputs, explain=any(item.explain for item in batch))
             if len(answers.scores) != len(batch):
-                raise ModelError(f"model {model.card.name!r} gave {len(answers.scores)} answers to {len(batch)} pictures")
+                raise ModelError(
+                    f"model {model.card.name!r} gave {len(answers.scores)} answers to {len(batch)} pictures"
+                )
         except Exception as error:  # noqa: BLE001  # a failing engine must not end the worker
             if len(batch) == 1:
                 batch[0].future.set_exception(error)

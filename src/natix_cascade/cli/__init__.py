@@ -1,0 +1,12 @@
+"""The command line: one file per verb."""
+
+from __future__ import annotations
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Entry point of ``natix-cascade``."""
+    from natix_cascade.cli.app import run  # noqa: PLC0415  # keeps `import natix_cascade.cli` light
+
+    run()

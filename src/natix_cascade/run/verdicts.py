@@ -1,0 +1,120 @@
+"""From the state of the arithmetic to verdicts that explain themselves."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from natix_cascade.decide import Progress, confidence, mapped_probability, positive, thresholds
+from natix_cascade.decide.verdict import Opinion, Verdict
+from natix_cascade.errors import CascadeError, ModelError
+from natix_cascade.spec.resolved import Level, ResolvedCascade
+
+__all__ = ["make_verdicts"]
+
+
+def make_verdicts(
+    cascade: ResolvedCascade,
+    progress: Progress,
+    pictures: list[tuple[str, str]],
+    opinions: list[list[Opinion]],
+    latencies_ms: list[float],
+    notes: list[list[str]],
+) -> list[Verdict | CascadeError]:
+    """Verdicts of n pictures that have ended.
+
+    Parameters
+    ----------
+    cascade : ResolvedCascade
+        What was run.
+    progress : Progress
+        Of the n pictures.
+    pictures : list of (id, sha256)
+        Which pictures.
+    opinions : list of list of Opinion
+        Of each picture, in the order in which they were asked.
+    latencies_ms : list of float
+        Of each picture's whole way.
+    notes : list of list of str
+        Reasons that only the runner knows (a deadline).
+
+    Returns
+    -------
+    list of Verdict or ModelError
+        An error for a picture about which no model said anything.
+    """
+    yes = positive(cascade, progress)
+    probability = mapped_probability(progress.probability, thresholds(cascade, progress), yes)
+    sure = confidence(probability)
+    results: list[Verdict | CascadeError] = []
+    for i, (name, sha256) in enumerate(pictures):
+        if math.isnan(progress.probability[i]):
+            failures = "; ".join(f"{o.model}: {o.failure}" for o in opinions[i] if o.failure) or "; ".join(notes[i])
+            results.append(ModelError(f"{name}: no model answered ({failures or 'no level was reached'})"))
+            continue
+        level = cascade.levels[max(int(progress.exit_level[i]), 0)]
+        reached = int(progress.reached[i])
+        results.append(
+            Verdict(
+                id=name,
+                sha256=sha256,
+                question=cascade.question.id,
+                detected=bool(yes[i]),
+                probability=float(probability[i]),
+                confidence=float(sure[i]),
+                consensus_ratio=float(progress.consensus[i]),
+                exit_level=level.name,
+                levels_executed=tuple(item.name for item in cascade.levels[:reached]),
+                opinions=tuple(opinions[i]),
+                latency_ms=latencies_ms[i],
+                cost_usd=sum(o.cost_usd for o in opinions[i]),
+                gmacs=sum(o.gmacs for o in opinions[i]),
+                degraded=bool(progress.degraded[i]) or bool(notes[i]),
+                reasons=_reasons(cascade, progress, i, level, opinions[i], notes[i]),
+                cascade=cascade.name,
+                policy=cascade.policy,
+            )
+        )
+    return results
+
+
+def _reasons(
+    cascade: ResolvedCascade, progress: Progress, i: int, level: Level, opinions: list[Opinion], notes: list[str]
+) -> tuple[str, ...]:
+    p, side = float(progress.probability[i]), int(progress.exit_side[i])
+    question = cascade.question
+    last = level.index == len(cascade.levels) - 1
+    answer = question.positive if side > 0 else question.negative
+    vote = f"the vote is P({question.positive}) = {p:.3f}"
+    if side:
+        first = f"{level.name}: {vote}, which its exit rule ({_rule(level)}) takes as '{answer}'"
+    elif last and not notes:
+        first = f"{level.name} is the last level: {vote}, yes begins at {level.threshold:.3f}"
+    else:
+        first = f"stopped at {level.name}: {vote}, yes begins at {level.threshold:.3f}"
+    reasons = [first]
+    skipped = [item.name for item in cascade.levels[int(progress.reached[i]) :]]
+    if skipped:
+        reasons.append(f"not needed: {', '.join(skipped)}" if side else f"not reached: {', '.join(skipped)}")
+    reasons.extend(f"{o.model} did not answer and dropped out of the vote: {o.failure}" for o in opinions if o.failure)
+    asked = [o.probability for o in opinions if o.probability is not None]
+    if len(asked) > 1 and np.ptp(np.asarray(asked) >= level.threshold):
+        reasons.append(
+            "the models do not agree: "
+            + ", ".join(f"{o.model} {o.probability:.2f}" for o in opinions if o.probability is not None)
+        )
+    return tuple(reasons + notes)
+
+
+def _rule(level: Level) -> str:
+    rule = level.exit
+    if rule is None:
+        return "none"
+    if rule.rule == "threshold":
+        parts = [f"yes from {rule.yes:.3f}"] if rule.yes is not None else []
+        parts += [f"no up to {rule.no:.3f}"] if rule.no is not None else []
+        return ", ".join(parts) or "closed"
+    if rule.rule == "agreement":
+        return f"{rule.ratio:.0%} of at least {rule.members} agree"
+    return f"further than {rule.half_width:.2f} log-odds from the threshold"
