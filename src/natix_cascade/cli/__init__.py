@@ -7,6 +7,6 @@ __all__ = ["main"]
 
 def main() -> None:
     """Entry point of ``natix-cascade``."""
-    from natix_cascade.cli.app import run  # noqa: PLC0415  # keeps `import natix_cascade.cli` light
+    from natix_cascade.cli.app import run  # keeps `import natix_cascade.cli` light
 
     run()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from natix_cascade.cli import detect, doctor, evaluate, models, scan, spec
+from natix_cascade.cli import demo, detect, doctor, evaluate, models, scan, spec
 from natix_cascade.cli.common import UNUSABLE
 from natix_cascade.errors import CascadeError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("demo")(demo.demo)
 app.command("detect")(detect.detect)
 app.command("scan")(scan.scan)
 app.command("evaluate")(evaluate.evaluate)
@@ -30,10 +31,12 @@ app.command("doctor")(doctor.doctor)
 
 @app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,  # noqa: FBT002  # a flag
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)
+    ] = False,  # a flag
 ) -> None:
     if version:
-        from natix_cascade import __version__  # noqa: PLC0415  # read from the installed package, only when asked
+        from natix_cascade import __version__  # read from the installed package, only when asked
 
         typer.echo(__version__)
         raise typer.Exit

@@ -16,7 +16,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["CascadeOption", "JsonOption", "PolicyOption", "console", "fail", "picture_files", "print_json"]
+__all__ = ["CascadeOption", "JsonOption", "PolicyOption", "console", "fail", "picture_files", "print_json", "printable"]
 
 FAILED, UNUSABLE = 1, 2
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -33,7 +33,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard
 
 def console() -> Console:
     """A console on standard error: progress and remarks never mix with results."""
-    from rich.console import Console  # noqa: PLC0415  # slow to import; --json does without it
+    from rich.console import Console  # slow to import; --json does without it
 
     return Console(stderr=True)
 
@@ -41,8 +41,13 @@ def console() -> Console:
 def print_json(data: Any, *, lines: bool = False) -> None:
     """Print JSON on standard output: indented, or one line (NDJSON)."""
     indent = None if lines else 2
-    sys.stdout.write(json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(printable(json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)) + "\n")
     sys.stdout.flush()
+
+
+def printable(text: str) -> str:
+    """Text that any UTF-8 output takes: what is not UTF-8 in a file's name becomes an escape, as JSON has it."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def fail(message: object, *, code: int = UNUSABLE) -> NoReturn:

@@ -265,7 +265,7 @@ def jpeg(x: Tensor, quality: Tensor) -> Tensor:
     Tensor
         Same shape, float in 0-255.
     """
-    scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None]
+    scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None]  # noqa: PLR2004  # libjpeg's rule
     to_ycc = torch.tensor(_LUMA, device=x.device)
     ycc = torch.einsum("ij,njhw->nihw", to_ycc, x)
     luma = _quantise(ycc[:, :1] - 128, _table(_QUANT_LUMA, scale)) + 128

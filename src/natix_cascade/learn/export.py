@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -69,7 +68,7 @@ def export_onnx(network: RoadNet, side: int, path: Path, *, storage: Storage = "
         onnx.checker.check_model(model)
         done = Path(folder) / "done.onnx"
         onnx.save(model, str(done))
-        os.replace(done, path)
+        done.replace(path)
 
 
 def _shrink(graph: Any, storage: Storage) -> None:

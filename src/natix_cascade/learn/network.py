@@ -10,7 +10,7 @@ import torch
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
-__all__ = ["RoadNet", "backbone_file"]
+__all__ = ["Pool", "RoadNet", "backbone_file"]
 
 Pool = Literal["average", "log-sum-exp"]
 _HEAD_CHANNELS = 1280
@@ -48,6 +48,10 @@ class RoadNet(nn.Module):
         Pixels a side; needed for export only (static padding).
     drop : float
         Dropout before the evidence layer.
+    sharpness : float
+        Of the log-sum-exp: 0 is the average, infinity the maximum.
+    stochastic_depth : float
+        Share of dropped residual branches at the last block, in training.
     """
 
     def __init__(
@@ -65,16 +69,16 @@ class RoadNet(nn.Module):
         self.net = EfficientNet.from_name(
             f"efficientnet-lite{size}", image_size=image_size, drop_connect_rate=stochastic_depth
         )
-        self.net._fc = nn.Identity()  # noqa: SLF001  # the package offers no other way to take its classifier off
+        self.net._fc = nn.Identity()  # the package offers no other way to take its classifier off
         self.blocks = blocks
         self.pool = pool
         self.sharpness = sharpness
         channels = _HEAD_CHANNELS
         if blocks is not None:
-            last = self.net._blocks[blocks - 1]  # noqa: SLF001
-            channels = last._project_conv.out_channels  # noqa: SLF001
-            self.net._blocks = self.net._blocks[:blocks]  # noqa: SLF001
-            self.net._conv_head, self.net._bn1 = nn.Identity(), nn.Identity()  # noqa: SLF001
+            last = self.net._blocks[blocks - 1]
+            channels = last._project_conv.out_channels
+            self.net._blocks = self.net._blocks[:blocks]
+            self.net._conv_head, self.net._bn1 = nn.Identity(), nn.Identity()
         self.drop = nn.Dropout2d(drop)
         self.evidence = nn.Conv2d(channels, 1, 1)
         nn.init.zeros_(self.evidence.weight)
@@ -89,12 +93,12 @@ class RoadNet(nn.Module):
         """Feature map ``(n, c, h, w)`` of pixels ``(n, 3, H, W)`` in 0-255."""
         net = self.net
         x = (pixels - 127.0) / 128.0
-        x = net._swish(net._bn0(net._conv_stem(x)))  # noqa: SLF001
-        rate = net._global_params.drop_connect_rate  # noqa: SLF001
-        for index, block in enumerate(net._blocks):  # noqa: SLF001
-            x = block(x, drop_connect_rate=rate * index / len(net._blocks) if self.training else None)  # noqa: SLF001
+        x = net._swish(net._bn0(net._conv_stem(x)))
+        rate = net._global_params.drop_connect_rate
+        for index, block in enumerate(net._blocks):
+            x = block(x, drop_connect_rate=rate * index / len(net._blocks) if self.training else None)
         if self.blocks is None:
-            x = net._swish(net._bn1(net._conv_head(x)))  # noqa: SLF001
+            x = net._swish(net._bn1(net._conv_head(x)))
         return x
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -68,7 +68,7 @@ def verify_weights(card: ModelCard, weights: Path) -> None:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ModelError(f"model {card.name!r}: {weights} cannot be read: {error.strerror}") from error
-    if digest != card.weights.sha256:
+    if digest != card.weights.sha256.lower():
         raise ChecksumError(
             f"model {card.name!r}: sha256 of {weights} is {digest[:16]}..., the card says "
             f"{card.weights.sha256[:16]}...; get the file again"

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from natix_cascade.errors import ModelError
-from natix_cascade.models.base import Model
+from natix_cascade.models.base import Answers, Model
 
-__all__ = ["Answer", "Batcher"]
+__all__ = ["Answer", "Batcher", "check_answers", "score_problem"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,9 +28,12 @@ class Answer:
         P(positive), not calibrated.
     heat_map : NDArray or None
         ``(h, w)`` evidence by place, in log-odds.
+    latency_ms : float
+        From the question to the answer.
     """
 
     score: float
+    latency_ms: float
     heat_map: NDArray[np.float32] | None = None
 
 
@@ -39,6 +42,7 @@ class _Question:
     pixels: NDArray[np.uint8]
     explain: bool
     future: Future[Answer]
+    asked: float
 
 
 class Batcher:
@@ -76,7 +80,7 @@ class Batcher:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="natix-model", daemon=True)
                 self._thread.start()
-            self._queue.put(_Question(pixels, explain, future))
+            self._queue.put(_Question(pixels, explain, future, time.perf_counter()))
         return future
 
     def close(self) -> None:
@@ -102,19 +106,19 @@ class Batcher:
 
     def _gather(self) -> tuple[list[_Question], bool]:
         """The next batch, and whether it is the last."""
-        first = self._queue.get()
-        if first is None:
-            return [], True
-        batch, until = [first], time.monotonic() + self._max_delay
+        batch: list[_Question] = []
         while len(batch) < self._max_batch:
-            wait = until - time.monotonic()
+            wait = batch[0].asked + self._max_delay - time.perf_counter() if batch else None
             try:
-                item = self._queue.get(timeout=wait) if wait > 0 else self._queue.get_nowait()
+                item = self._queue.get(timeout=wait) if wait is None or wait > 0 else self._queue.get_nowait()
             except queue.Empty:
                 break
             if item is None:
                 return batch, True
-            batch.append(item)
+            if item.future.cancelled():  # it takes nobody's place
+                item.future.set_running_or_notify_cancel()
+            else:
+                batch.append(item)
         return batch, False
 
     def _answer(self, batch: list[_Question]) -> None:
@@ -135,10 +139,7 @@ class Batcher:
         try:
             inputs = [model.prepare(item.pixels) for item in batch]
             answers = model.predict(inputs, explain=any(item.explain for item in batch))
-            if len(answers.scores) != len(batch):
-                raise ModelError(
-                    f"model {model.card.name!r} gave {len(answers.scores)} answers to {len(batch)} pictures"
-                )
+            check_answers(model, answers, len(batch))
         except Exception as error:  # noqa: BLE001  # a failing engine must not end the worker
             if len(batch) == 1:
                 batch[0].future.set_exception(error)
@@ -147,5 +148,32 @@ class Batcher:
                     self._predict(model, [item])
             return
         for index, item in enumerate(batch):
+            score = float(answers.scores[index])
+            problem = score_problem(model, score)
+            if problem is not None:
+                item.future.set_exception(ModelError(problem))
+                continue
             heat = answers.heat_maps[index] if item.explain and answers.heat_maps is not None else None
-            item.future.set_result(Answer(float(answers.scores[index]), heat))
+            latency = (time.perf_counter() - item.asked) * 1000
+            item.future.set_result(Answer(score, latency, heat))
+
+
+def check_answers(model: Model, answers: Answers, wanted: int) -> None:
+    """See that a batch's answers are one for each of its pictures.
+
+    Raises
+    ------
+    ModelError
+        They are fewer or more.
+    """
+    if np.shape(answers.scores) != (wanted,):
+        shape = np.shape(answers.scores)
+        given = f"{shape[0]} answers" if len(shape) == 1 else f"answers of shape {shape}"
+        raise ModelError(f"model {model.card.name!r} gave {given} to {wanted} pictures")
+    if answers.heat_maps is not None and len(answers.heat_maps) != wanted:
+        raise ModelError(f"model {model.card.name!r} gave {len(answers.heat_maps)} heat maps to {wanted} pictures")
+
+
+def score_problem(model: Model, score: float) -> str | None:
+    """What is wrong with a score, or None: NaN and numbers outside 0 to 1 are no answers."""
+    return None if 0 <= score <= 1 else f"model {model.card.name!r} answered {score:g}, which is no probability"

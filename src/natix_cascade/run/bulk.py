@@ -15,8 +15,9 @@ from natix_cascade.decide.verdict import Opinion, Verdict
 from natix_cascade.errors import CascadeError
 from natix_cascade.image import Picture
 from natix_cascade.models.base import Model
+from natix_cascade.run.batcher import check_answers, score_problem
 from natix_cascade.run.loaded import LoadedCascade, cores
-from natix_cascade.run.verdicts import make_verdicts
+from natix_cascade.run.verdicts import Ended, make_verdicts
 from natix_cascade.spec.resolved import Member
 
 __all__ = ["BulkRunner", "Spent"]
@@ -80,7 +81,7 @@ class BulkRunner:
             for k, member in enumerate(cascade.members[turn.first : turn.last]):
                 index = np.flatnonzero(ask[:, k])
                 if len(index):
-                    score, failure, ms = self._ask(member, [pictures[i].pixels for i in index])
+                    score, failure, ms = self._ask(member, [pictures[int(i)].pixels for i in index])
                     scores[index, k] = score
                     failed[index, k] = [text is not None for text in failure]
                     answers.append((member, index, score, failure, ms))
@@ -100,9 +101,11 @@ class BulkRunner:
                             failure=failure[j],
                         )
                     )
-        latencies = [sum(o.latency_ms for o in given) for given in opinions]
-        names = [(picture.id, picture.sha256) for picture in pictures]
-        verdicts = make_verdicts(cascade, progress, names, opinions, latencies, [[] for _ in pictures])
+        ended = [
+            Ended(picture.id, picture.sha256, given, sum(o.latency_ms for o in given))
+            for picture, given in zip(pictures, opinions, strict=True)
+        ]
+        verdicts = make_verdicts(cascade, progress, ended)
         models = sum(self.spent.by_model.values()) - models_before
         self.spent.overhead += time.perf_counter() - began - models
         self.spent.pictures += len(pictures)
@@ -136,8 +139,8 @@ class BulkRunner:
         failures: list[str | None] = [None] * len(pixels)
         try:
             model = self.loaded.model(member.model)
-        except CascadeError as error:
-            failures = [str(error)] * len(pixels)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the model cannot be asked and drops out
+            failures = [str(error) or type(error).__name__] * len(pixels)
         else:
             for first in range(0, len(pixels), self.batch):
                 self._ask_batch(model, pixels, slice(first, first + self.batch), scores, failures)
@@ -155,7 +158,8 @@ class BulkRunner:
     ) -> None:
         try:
             inputs = list(self._pool.map(model.prepare, pixels[part]))
-            scores[part] = model.predict(inputs).scores
+            answers = model.predict(inputs)
+            check_answers(model, answers, len(inputs))
         except Exception as error:  # noqa: BLE001  # an engine may fail in any way; the picture must not be lost
             size = len(pixels[part])
             if size == 1:
@@ -164,3 +168,7 @@ class BulkRunner:
             for offset in range(size):  # one bad picture must not spoil the others
                 one = slice(part.start + offset, part.start + offset + 1)
                 self._ask_batch(model, pixels, one, scores, failures)
+            return
+        problems = [score_problem(model, float(score)) for score in answers.scores]
+        failures[part] = problems
+        scores[part] = [np.nan if problem else score for problem, score in zip(problems, answers.scores, strict=True)]

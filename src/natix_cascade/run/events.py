@@ -102,6 +102,9 @@ class Listeners:
         for listener in tuple(self._listeners):
             try:
                 listener(event)
-            except Exception:
-                self._listeners.remove(listener)
+            except Exception:  # noqa: BLE001  # a listener may fail in any way and must never break an answer
+                try:
+                    self._listeners.remove(listener)
+                except ValueError:  # another thread has just taken it off
+                    continue
                 _log.exception("listener %r raised and was taken off", listener)

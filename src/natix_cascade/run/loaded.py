@@ -8,8 +8,8 @@ from pathlib import Path
 
 from natix_cascade.models.base import Model
 from natix_cascade.models.engines import load_model
-from natix_cascade.spec.library import load_cascade
 from natix_cascade.spec.cascade import CascadeSpec
+from natix_cascade.spec.library import load_cascade
 from natix_cascade.spec.policy import Policy
 from natix_cascade.spec.resolved import ResolvedCascade
 

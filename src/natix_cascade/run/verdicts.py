@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,16 +13,34 @@ from natix_cascade.decide.verdict import Opinion, Verdict
 from natix_cascade.errors import CascadeError, ModelError
 from natix_cascade.spec.resolved import Level, ResolvedCascade
 
-__all__ = ["make_verdicts"]
+__all__ = ["Ended", "make_verdicts"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ended:
+    """A picture whose way through the levels has ended.
+
+    Attributes
+    ----------
+    id, sha256 : str
+        Which picture.
+    opinions : list of Opinion
+        In the order in which they were asked.
+    latency_ms : float
+        Of the whole way.
+    notes : list of str
+        Reasons that only the runner knows (a deadline); any makes the verdict degraded.
+    """
+
+    id: str
+    sha256: str
+    opinions: list[Opinion]
+    latency_ms: float
+    notes: list[str] = field(default_factory=list)
 
 
 def make_verdicts(
-    cascade: ResolvedCascade,
-    progress: Progress,
-    pictures: list[tuple[str, str]],
-    opinions: list[list[Opinion]],
-    latencies_ms: list[float],
-    notes: list[list[str]],
+    cascade: ResolvedCascade, progress: Progress, pictures: Sequence[Ended]
 ) -> list[Verdict | CascadeError]:
     """Verdicts of n pictures that have ended.
 
@@ -30,14 +50,8 @@ def make_verdicts(
         What was run.
     progress : Progress
         Of the n pictures.
-    pictures : list of (id, sha256)
-        Which pictures.
-    opinions : list of list of Opinion
-        Of each picture, in the order in which they were asked.
-    latencies_ms : list of float
-        Of each picture's whole way.
-    notes : list of list of str
-        Reasons that only the runner knows (a deadline).
+    pictures : sequence of Ended
+        The n pictures.
 
     Returns
     -------
@@ -48,17 +62,18 @@ def make_verdicts(
     probability = mapped_probability(progress.probability, thresholds(cascade, progress), yes)
     sure = confidence(probability)
     results: list[Verdict | CascadeError] = []
-    for i, (name, sha256) in enumerate(pictures):
+    for i, picture in enumerate(pictures):
+        opinions, notes = picture.opinions, picture.notes
         if math.isnan(progress.probability[i]):
-            failures = "; ".join(f"{o.model}: {o.failure}" for o in opinions[i] if o.failure) or "; ".join(notes[i])
-            results.append(ModelError(f"{name}: no model answered ({failures or 'no level was reached'})"))
+            failures = "; ".join(f"{o.model}: {o.failure}" for o in opinions if o.failure) or "; ".join(notes)
+            results.append(ModelError(f"{picture.id}: no model answered ({failures or 'no level was reached'})"))
             continue
         level = cascade.levels[max(int(progress.exit_level[i]), 0)]
         reached = int(progress.reached[i])
         results.append(
             Verdict(
-                id=name,
-                sha256=sha256,
+                id=picture.id,
+                sha256=picture.sha256,
                 question=cascade.question.id,
                 detected=bool(yes[i]),
                 probability=float(probability[i]),
@@ -66,12 +81,12 @@ def make_verdicts(
                 consensus_ratio=float(progress.consensus[i]),
                 exit_level=level.name,
                 levels_executed=tuple(item.name for item in cascade.levels[:reached]),
-                opinions=tuple(opinions[i]),
-                latency_ms=latencies_ms[i],
-                cost_usd=sum(o.cost_usd for o in opinions[i]),
-                gmacs=sum(o.gmacs for o in opinions[i]),
-                degraded=bool(progress.degraded[i]) or bool(notes[i]),
-                reasons=_reasons(cascade, progress, i, level, opinions[i], notes[i]),
+                opinions=tuple(opinions),
+                latency_ms=picture.latency_ms,
+                cost_usd=sum(o.cost_usd for o in opinions),
+                gmacs=sum(o.gmacs for o in opinions),
+                degraded=bool(progress.degraded[i]) or bool(notes),
+                reasons=(*_reasons(cascade, progress, i, opinions), *notes),
                 cascade=cascade.name,
                 policy=cascade.policy,
             )
@@ -79,9 +94,9 @@ def make_verdicts(
     return results
 
 
-def _reasons(
-    cascade: ResolvedCascade, progress: Progress, i: int, level: Level, opinions: list[Opinion], notes: list[str]
-) -> tuple[str, ...]:
+def _reasons(cascade: ResolvedCascade, progress: Progress, i: int, opinions: list[Opinion]) -> tuple[str, ...]:
+    """Why picture i ended where it did: sentences."""
+    level = cascade.levels[max(int(progress.exit_level[i]), 0)]
     p, side = float(progress.probability[i]), int(progress.exit_side[i])
     question = cascade.question
     last = level.index == len(cascade.levels) - 1
@@ -89,7 +104,7 @@ def _reasons(
     vote = f"the vote is P({question.positive}) = {p:.3f}"
     if side:
         first = f"{level.name}: {vote}, which its exit rule ({_rule(level)}) takes as '{answer}'"
-    elif last and not notes:
+    elif last:
         first = f"{level.name} is the last level: {vote}, yes begins at {level.threshold:.3f}"
     else:
         first = f"stopped at {level.name}: {vote}, yes begins at {level.threshold:.3f}"
@@ -104,7 +119,7 @@ def _reasons(
             "the models do not agree: "
             + ", ".join(f"{o.model} {o.probability:.2f}" for o in opinions if o.probability is not None)
         )
-    return tuple(reasons + notes)
+    return tuple(reasons)
 
 
 def _rule(level: Level) -> str:

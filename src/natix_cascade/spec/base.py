@@ -8,7 +8,11 @@ __all__ = ["Spec"]
 
 
 class Spec:
-    """Base of the frozen dataclasses that files are validated into: unknown keys are an error."""
+    """Base of the frozen dataclasses that files are validated into: unknown keys, infinity and NaN are errors."""
 
     __slots__ = ()
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "str_strip_whitespace": True}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {
+        "extra": "forbid",
+        "str_strip_whitespace": True,
+        "allow_inf_nan": False,
+    }

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import reprlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from natix_cascade.errors import SpecError
+from natix_cascade.spec.parse import line_of, parse
+from natix_cascade.spec.policy import Calibrator, ExitRule
 
 __all__ = ["read_spec", "validate"]
 
 T = TypeVar("T")
-_MAX_BYTES = 4 * 1024 * 1024
+_Keys = tuple[int | str, ...]
+
+_SHOWN = 60  # characters of a wrong value: one line of a terminal
 
 
 def read_spec(path: Path, kind: type[T]) -> T:
@@ -19,7 +26,7 @@ def read_spec(path: Path, kind: type[T]) -> T:
     Parameters
     ----------
     path : Path
-        The file (JSON is read as the YAML it is).
+        The file; what does not end in ``.json`` is read as YAML.
     kind : type
         A spec dataclass.
 
@@ -28,27 +35,8 @@ def read_spec(path: Path, kind: type[T]) -> T:
     SpecError
         The file cannot be read, is not YAML, or does not validate; each problem with file, line and key.
     """
-    import yaml  # noqa: PLC0415  # not needed for shipped cascades, which start faster without it
-
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise SpecError(f"{path}: larger than {_MAX_BYTES} bytes; a card, cascade or policy is a small text file")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: cannot be read as text: {error}") from error
-    try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        data = loader.construct_document(node) if node is not None else None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or error
-        raise SpecError(f"{path}{line}: not valid YAML: {problem}") from error
-    repeated = _repeated(node)
-    if repeated:
-        raise SpecError("\n".join(f"{path}:{line}: {key}: given twice; keep one" for line, key in repeated))
-    return validate(kind, data, source=str(path), node=node)
+    document = parse(path)
+    return _checked(kind, document.data, str(path), document.line)
 
 
 def validate(kind: type[T], data: Any, *, source: str = "<data>", node: Any = None) -> T:
@@ -70,85 +58,81 @@ def validate(kind: type[T], data: Any, *, source: str = "<data>", node: Any = No
     SpecError
         One line for each problem.
     """
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415  # as above
+    return _checked(kind, data, source, lambda keys: line_of(node, keys))
+
+
+def _checked(kind: type[T], data: Any, source: str, line_at: Callable[[_Keys], int | None]) -> T:
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415  # shipped cascades start faster without it
+
+    def place(keys: _Keys) -> str:
+        line = line_at(keys)
+        return f"{source}:{line}" if line else source
 
     if not isinstance(data, dict):
-        raise SpecError(
-            f"{source}: holds {type(data).__name__}, wanted the keys of a {kind.__name__}; see docs/reference"
-        )
+        given = "is empty" if data is None else f"holds {type(data).__name__}"
+        raise SpecError(f"{place(())}: {given}, wanted the keys of a {kind.__name__}; see docs/reference")
     try:
         return TypeAdapter(kind).validate_python(data)
     except ValidationError as error:
-        lines = []
-        for problem in error.errors(include_url=False):
-            keys = _keys(problem["loc"], data)
-            line = _line(node, keys)
-            where = f"{source}:{line}" if line else source
-            given = "" if problem["type"] == "missing" else f" (given: {_short(problem['input'])})"
-            message = problem["msg"].replace("Unexpected keyword argument", "unknown key")
-            lines.append(f"{where}: {'.'.join(map(str, keys)) or kind.__name__}: {message}{given}")
-        raise SpecError("\n".join(dict.fromkeys(lines))) from None
+        problems = dict.fromkeys(
+            found for problem in error.errors(include_url=False) if (found := _told(problem, data))
+        )
+        raise SpecError(
+            "\n".join(f"{place(keys)}: {'.'.join(map(str, keys)) or kind.__name__}: {text}" for keys, text in problems)
+        ) from None
+
+
+def _told(problem: Any, data: Any) -> tuple[_Keys, str] | None:
+    """Keys and sentence of one of pydantic's problems; None where it speaks of a union's member that is not meant."""
+    if problem["type"] == "too_short" and len(problem["input"]) >= problem["ctx"]["min_length"]:
+        return None  # items are wrong, each of which is told by itself; none is missing
+    part: Any
+    keys: list[int | str] = []
+    for part in problem["loc"]:
+        if (isinstance(data, dict) and part in data) or (
+            isinstance(data, list) and isinstance(part, int) and part < len(data)
+        ):
+            data = data[part]
+            keys.append(part)
+            continue
+        if part in _MEMBERS:
+            tag, own, all_tags = _MEMBERS[part]
+            choices = ", ".join(map(repr, all_tags))
+            if not isinstance(data, dict):
+                return tuple(keys), f"wanted keys, among them {tag}: one of {choices} (given: {_short(data)})"
+            if tag not in data:
+                return tuple(keys), f"fits no {tag}; write {tag}: one of {choices} (given: {_short(data)})"
+            if data[tag] not in all_tags:
+                return (*keys, tag), f"unknown {tag}; write one of {choices} (given: {_short(data[tag])})"
+            if data[tag] != own:
+                return None
+        elif problem["type"] == "missing":
+            keys.append(part)
+    message = problem["msg"].replace("Unexpected keyword argument", "unknown key")
+    message = message.replace("a dictionary or an instance of", "the keys of")
+    return tuple(keys), message + ("" if problem["type"] == "missing" else f" (given: {_short(problem['input'])})")
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004  # one line of a terminal
+    """One line of a value, without ever writing all of a large one."""
+    brief = reprlib.Repr()
+    brief.maxlevel, brief.maxstring, brief.maxother = 3, _SHOWN, _SHOWN
+    text = brief.repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
-def _keys(location: tuple[int | str, ...], data: Any) -> tuple[int | str, ...]:
-    """A pydantic location without the names of union members, which stand in no file."""
-    keys: list[int | str] = []
-    for part in location:
-        inside = isinstance(data, dict) and part in data
-        if isinstance(data, list) and isinstance(part, int) and part < len(data):
-            inside = True
-        if inside:
-            data = data[part]
-            keys.append(part)
-        elif part == location[-1]:
-            keys.append(part)
-    return tuple(keys)
-
-
-def _line(node: Any, keys: tuple[int | str, ...]) -> int | None:
-    """Line (from 1) of the deepest key that exists in the document."""
-    if node is None:
-        return None
-    line = node.start_mark.line + 1
-    for key in keys:
-        children = node.value if isinstance(node.value, list) else []
-        if isinstance(key, int):
-            if key >= len(children):
-                break
-            node = children[key]
-            line = node.start_mark.line + 1
-            continue
-        for child in children:
-            if isinstance(child, tuple) and child[0].value == key:
-                line, node = child[0].start_mark.line + 1, child[1]
-                break
-        else:
-            break
-    return int(line)
-
-
-def _repeated(node: Any) -> list[tuple[int, str]]:
-    """Keys that stand twice in one mapping: (line, key)."""
-    found: list[tuple[int, str]] = []
-    stack, seen_nodes = [node], set()
-    while stack:
-        one = stack.pop()
-        if one is None or id(one) in seen_nodes or not isinstance(one.value, list):
-            continue
-        seen_nodes.add(id(one))
-        seen: set[str] = set()
-        for child in one.value:
-            if isinstance(child, tuple):
-                key = str(child[0].value)
-                if key in seen:
-                    found.append((child[0].start_mark.line + 1, key))
-                seen.add(key)
-                stack.append(child[1])
-            else:
-                stack.append(child)
+def _members() -> dict[str, tuple[str, str, tuple[str, ...]]]:
+    """Class name of each member of a union to its tag's key, its tag, and the tags of all members."""
+    found: dict[str, tuple[str, str, tuple[str, ...]]] = {}
+    for tag, union in (("rule", ExitRule), ("kind", Calibrator)):
+        tags = {
+            member.__name__: str(field.default)
+            for member in get_args(union)
+            for field in dataclasses.fields(member)
+            if field.name == tag
+        }
+        found |= {name: (tag, own, tuple(tags.values())) for name, own in tags.items()}
     return found
+
+
+_MEMBERS = _members()

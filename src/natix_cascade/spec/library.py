@@ -21,6 +21,7 @@ __all__ = [
     "Bundle",
     "CardFile",
     "bundle",
+    "known_cards",
     "load_cards",
     "load_cascade",
     "load_policy",
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 _HERE = Path(__file__).parent
-_CATALOGUE, _CASCADES, _POLICIES = _HERE / "catalogue", _HERE / "cascades", _HERE / "policies"
+CATALOGUE, CASCADES, POLICIES = _HERE / "catalogue", _HERE / "cascades", _HERE / "policies"
 _BUNDLE = _HERE / "bundle.json"
 WEIGHTS = _HERE.parent / "models" / "weights"
 """Folder of the shipped weights."""
@@ -55,9 +56,9 @@ class CardFile:
 
 def read_sources() -> Bundle:
     """Read and validate the shipped YAML and JSON files; `bundle` holds the same, ready-made."""
-    cards = [read_spec(path, ModelCard) for path in sorted(_CATALOGUE.glob("*.yaml"))]
-    cascades = [read_spec(path, CascadeSpec) for path in sorted(_CASCADES.glob("*.yaml"))]
-    policies = [read_spec(path, Policy) for path in sorted(_POLICIES.glob("*.json"))]
+    cards = [read_spec(path, ModelCard) for path in sorted(CATALOGUE.glob("*.yaml"))]
+    cascades = [read_spec(path, CascadeSpec) for path in sorted(CASCADES.glob("*.yaml"))]
+    policies = [read_spec(path, Policy) for path in sorted(POLICIES.glob("*.json"))]
     return Bundle(
         cascades={item.name: item for item in cascades},
         cards={item.name: item for item in cards},
@@ -74,7 +75,9 @@ def write_bundle() -> Path:
 
 @cache
 def bundle() -> Bundle:
-    """Everything shipped."""
+    """Everything shipped; read from the sources where the bundle has not been written (a fresh checkout)."""
+    if not _BUNDLE.is_file():
+        return read_sources()
     return build(Bundle, json.loads(_BUNDLE.read_text("utf-8")))
 
 
@@ -113,12 +116,8 @@ def load_cascade(
         Something is missing or wrong; the text says what and where.
     """
     spec, folder = _find_cascade(cascade)
-    known = {name: CardFile(card, WEIGHTS / card.weights.file) for name, card in bundle().cards.items()}
     own = Path(cards) if cards is not None else folder / "cards" if folder is not None else None
-    if cards is not None and own is not None and not own.is_dir():
-        raise SpecError(f"no folder of cards at {own}; give one that holds *.yaml cards")
-    if own is not None and own.is_dir():
-        known |= load_cards(own)
+    known = known_cards(own if cards is not None or (own is not None and own.is_dir()) else None)
     chosen: Policy | None
     if isinstance(policy, Policy):
         chosen = policy
@@ -129,11 +128,23 @@ def load_cascade(
     return resolved, {name: known[name].weights for name in resolved.models}
 
 
+def known_cards(folder: Path | None = None) -> dict[str, CardFile]:
+    """The shipped cards, and those of a folder, which may replace shipped ones of the same name."""
+    known = {name: CardFile(card, WEIGHTS / card.weights.file) for name, card in bundle().cards.items()}
+    if folder is None:
+        return known
+    if not folder.is_dir():
+        raise SpecError(f"no folder of cards at {folder}; give one that holds *.yaml cards")
+    return known | load_cards(folder)
+
+
 def load_cards(folder: Path) -> dict[str, CardFile]:
     """Read all cards of a folder; weights are relative to each card's file."""
     found: dict[str, CardFile] = {}
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml"), *folder.glob("*.json")]):
         card = read_spec(path, ModelCard)
+        if card.name in found:
+            raise SpecError(f"{path}: name: another card in this folder is named {card.name!r}; names must differ")
         found[card.name] = CardFile(card, path.parent / card.weights.file)
     return found
 

@@ -8,7 +8,7 @@ from typing import Literal
 from natix_cascade.errors import SpecError
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.cascade import CascadeSpec, LevelSpec, Question
-from natix_cascade.spec.policy import Calibrator, ExitRule, Identity, Policy, VoteSpec
+from natix_cascade.spec.policy import Calibrator, ExitRule, Identity, Policy, Threshold, VoteSpec
 
 __all__ = ["Level", "Member", "ResolvedCascade", "resolve"]
 
@@ -95,8 +95,9 @@ def resolve(cascade: CascadeSpec, cards: dict[str, ModelCard], policy: Policy | 
     Raises
     ------
     SpecError
-        A card is missing, a model's answers do not fit the question, or the policy was made for another cascade or
-        for other weights.
+        A card is missing, a model's answers do not fit the question, the policy was made for another cascade or for
+        other weights or names models that are not there, or an exit lets pictures out with the answer that the
+        decision threshold contradicts.
     """
     _check_cards(cascade, cards)
     if policy is not None:
@@ -106,6 +107,8 @@ def resolve(cascade: CascadeSpec, cards: dict[str, ModelCard], policy: Policy | 
     for index, spec in enumerate(cascade.levels):
         levels.append(_level(index, spec, column, cascade, policy))
         column += len(spec.members)
+    for level in levels:
+        _check_exit(cascade, policy, level)
     return ResolvedCascade(
         name=f"{cascade.name}@{cascade.version}",
         policy=f"{policy.name}@{policy.version}" if policy else "none",
@@ -145,6 +148,8 @@ def _level(index: int, spec: LevelSpec, column: int, cascade: CascadeSpec, polic
 
 
 def _check_cards(cascade: CascadeSpec, cards: dict[str, ModelCard]) -> None:
+    if not cascade.levels:
+        raise SpecError(f"cascade {cascade.name!r} has no levels; add at least one")
     names = [level.name for level in cascade.levels]
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:
@@ -164,11 +169,21 @@ def _check_cards(cascade: CascadeSpec, cards: dict[str, ModelCard]) -> None:
             if card is None:
                 known = ", ".join(sorted(cards)) or "none"
                 raise SpecError(f"cascade {cascade.name!r}: no card for model {member.model!r}; known cards: {known}")
-            if cascade.question.positive not in card.classes:
-                raise SpecError(
-                    f"cascade {cascade.name!r} asks for {cascade.question.positive!r}, but model {card.name!r} "
-                    f"answers {', '.join(card.classes)}; use a model trained for this question"
-                )
+            _check_answers(cascade, card)
+
+
+def _check_answers(cascade: CascadeSpec, card: ModelCard) -> None:
+    wanted = cascade.question.positive
+    if wanted not in card.classes:
+        raise SpecError(
+            f"cascade {cascade.name!r} asks for {wanted!r}, but model {card.name!r} answers "
+            f"{', '.join(card.classes)}; use a model trained for this question"
+        )
+    if card.positive != wanted:
+        raise SpecError(
+            f"cascade {cascade.name!r} asks for {wanted!r}, but the scores of model {card.name!r} speak of "
+            f"{card.positive!r}; write 'positive: {wanted}' in its card if its output does"
+        )
 
 
 def _check_bands(cascade: str, level: LevelSpec) -> None:
@@ -177,6 +192,34 @@ def _check_bands(cascade: str, level: LevelSpec) -> None:
     without = [member.model for member in level.members if member.band is None]
     if without:
         raise SpecError(f"cascade {cascade!r}, level {level.name!r}: mode 'one' needs a band for {', '.join(without)}")
+    for member in level.members:
+        if member.band and member.band[0] >= member.band[1]:
+            raise SpecError(
+                f"cascade {cascade!r}, level {level.name!r}: the band of {member.model} holds nothing: "
+                f"{member.band[0]} to {member.band[1]}; write [low, high] with low < high"
+            )
+
+
+def _check_exit(cascade: CascadeSpec, policy: Policy | None, level: Level) -> None:
+    """An exit with yes below the threshold, or with no at or above it, would contradict the verdict's own rule."""
+    rule = level.exit
+    if not isinstance(rule, Threshold):
+        return
+    own = policy.levels.get(level.name) if policy else None
+    by = f" (policy {policy.name!r})" if policy and own and own.exit is not None else ""
+    where = f"cascade {cascade.name!r}, level {level.name!r}: its exit{by}"
+    if rule.yes is not None and rule.no is not None and rule.yes <= rule.no:
+        raise SpecError(f"{where} has yes {rule.yes} and no {rule.no}; yes must be above no")
+    if rule.yes is not None and rule.yes < level.threshold:
+        raise SpecError(
+            f"{where} says yes from {rule.yes}, below the decision threshold {level.threshold}; "
+            f"set yes to {level.threshold} or more, or lower the threshold"
+        )
+    if rule.no is not None and rule.no >= level.threshold:
+        raise SpecError(
+            f"{where} says no up to {rule.no}, where the decision threshold {level.threshold} says yes; "
+            f"set no below {level.threshold}, or raise the threshold"
+        )
 
 
 def _check_policy(cascade: CascadeSpec, cards: dict[str, ModelCard], policy: Policy) -> None:
@@ -187,6 +230,16 @@ def _check_policy(cascade: CascadeSpec, cards: dict[str, ModelCard], policy: Pol
         raise SpecError(
             f"policy {policy.name!r} sets levels that {cascade.name!r} does not have: {', '.join(sorted(unknown))}"
         )
+    members = {level.name: {member.model for member in level.members} for level in cascade.levels}
+    for part, names, known in [
+        ("calibrators", set(policy.calibrators), set().union(*members.values())),
+        *((f"levels.{name}.weights", set(own.weights), members[name]) for name, own in policy.levels.items()),
+    ]:
+        if names - known:
+            raise SpecError(
+                f"policy {policy.name!r}, {part}: {', '.join(sorted(names - known))} not there in cascade "
+                f"{cascade.name!r}, which has {', '.join(sorted(known)) or 'no model'} there"
+            )
     for name, digest in policy.models.items():
         if name in cards and cards[name].weights.sha256 != digest:
             raise SpecError(

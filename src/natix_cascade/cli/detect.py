@@ -1,0 +1,113 @@
+"""``natix-cascade detect``: verdicts for files, folders and standard input."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from natix_cascade.cli.common import (
+    FAILED,
+    CascadeOption,
+    JsonOption,
+    PolicyOption,
+    fail,
+    picture_files,
+    print_json,
+    printable,
+)
+
+if TYPE_CHECKING:
+    from natix_cascade.decide.verdict import Verdict
+    from natix_cascade.run.cascade import Cascade
+
+__all__ = ["detect"]
+
+_MAX_STDIN = 64 * 1024 * 1024
+
+
+def detect(
+    inputs: Annotated[list[str], typer.Argument(help="Pictures (JPEG, PNG, WebP), folders, or '-' for one on stdin.")],
+    cascade: CascadeOption = "embedded",
+    policy: PolicyOption = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option("--explain", help="Folder for pictures that show the verdict, the levels' path and a heat map."),
+    ] = None,
+    deadline_ms: Annotated[
+        float | None, typer.Option("--deadline-ms", min=1, help="Answer within this time with what is known by then.")
+    ] = None,
+    json_output: JsonOption = False,  # a flag
+) -> None:
+    """Judge pictures, one by one.
+
+    With --json: one object for one file, one line (NDJSON) for each of several. Exit code 1 when a picture failed.
+    """
+    from natix_cascade.errors import CascadeError  # as below: `--help` needs none of it
+    from natix_cascade.run.cascade import Cascade
+
+    files = [Path("-")] if inputs == ["-"] else picture_files(inputs)
+    if not files:
+        fail(f"no pictures in {', '.join(inputs)}; wanted .jpg, .jpeg, .png or .webp files")
+    if explain is not None:
+        try:
+            explain.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            fail(f"no folder for explanations at {explain}: {error.strerror}")
+    single = len(files) == 1 and not Path(inputs[0]).is_dir()
+    failures = 0
+    with Cascade.load(cascade, policy=policy) as loaded:
+        for path in files:
+            source: Any = sys.stdin.buffer.read(_MAX_STDIN) if str(path) == "-" else path
+            try:
+                verdict = loaded.detect(source, deadline_ms=deadline_ms, explain=explain is not None, name=str(path))
+            except CascadeError as error:
+                failures += 1
+                _failed(path, error, json_output=json_output, lines=not single)
+                continue
+            shown = _explain(explain, path, source, verdict, loaded) if explain else None
+            if json_output:
+                extra = {"explanation": str(shown)} if shown else {}
+                print_json(verdict.as_dict() | extra, lines=not single)
+            else:
+                _print(path, verdict, loaded, detailed=single, shown=shown)
+    if failures:
+        raise typer.Exit(FAILED)
+
+
+def _failed(path: Path, error: Exception, *, json_output: bool, lines: bool) -> None:
+    if json_output:
+        status = getattr(error, "status", 500)
+        print_json({"id": str(path), "error": str(error), "kind": type(error).__name__, "status": status}, lines=lines)
+    sys.stderr.write(f"error: {path}: {error}\n")
+
+
+def _print(path: Path, verdict: Verdict, loaded: Cascade, *, detailed: bool, shown: Path | None) -> None:
+    question = loaded.spec.question
+    answer = question.positive if verdict.detected else question.negative
+    mark = "YES" if verdict.detected else "no "
+    late = "  DEGRADED" if verdict.degraded else ""
+    typer.echo(
+        f"{mark}  {answer:<10} {verdict.confidence:6.1%} sure  exit {verdict.exit_level:<10} "
+        f"{verdict.latency_ms:6.1f} ms  {printable(str(path))}{late}"
+    )
+    if detailed:
+        for opinion in verdict.opinions:
+            said = f"P = {opinion.probability:.3f}" if opinion.probability is not None else f"failed: {opinion.failure}"
+            typer.echo(f"     {opinion.level:<10} {opinion.model:<22} {said}  ({opinion.latency_ms:.1f} ms)")
+        for reason in verdict.reasons:
+            typer.echo(f"     {reason}")
+    if shown:
+        typer.echo(f"     explained in {printable(str(shown))}")
+
+
+def _explain(folder: Path, path: Path, source: Any, verdict: Verdict, loaded: Cascade) -> Path:
+    from natix_cascade.image import decode
+    from natix_cascade.report.explain import explain, write_explanation
+
+    stem = "stdin" if str(path) == "-" else path.stem
+    target = folder / f"{stem}-{verdict.sha256[:8]}.png"
+    write_explanation(target, explain(decode(source).pixels, verdict, spec=loaded.spec))
+    return target

@@ -1,0 +1,1 @@
+"""What was measured, on which pictures, with which interval; and pictures that explain a verdict."""
