@@ -1,4 +1,4 @@
-"""How often is the cascade right, and what do its exits cost or save?
+"""The cascade is about as often right as all its models together, for a part of their compute.
 
 Every model is asked about every picture of the manifest's split `test`, as it is (clean) and under the challenges of
 Subnet 72 (L0 to L3; three draws of the random ones); then the cascade, each model alone and the full ensemble without
@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import common
 import numpy as np
 from numpy.typing import NDArray
 
+import common
 from natix_cascade.decide import accuracy, bootstrap_by_group, calibrate, mcc, positive, replay, reward
 from natix_cascade.report.evaluation import evaluate, without_exits
 from natix_cascade.report.figures import Answers, Truth, level_result, mean_interval, pooled, rates

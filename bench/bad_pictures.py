@@ -1,4 +1,4 @@
-"""Does any damaged picture do more than be refused in one sentence?
+"""A damaged picture is judged or refused in one sentence; it never does more.
 
 5,000 JPEG, PNG and WebP files, damaged by tests/image/mutate.py (bits, cuts, inserts, swaps, header numbers; the same
 seed makes the same bytes), go through `natix_cascade.image.decode`; every one that is accepted goes through
@@ -21,9 +21,9 @@ import time
 from collections import Counter
 from typing import Any
 
-import common
 import numpy as np
 
+import common
 from natix_cascade.errors import CascadeError, PictureError
 from natix_cascade.image import decode
 from natix_cascade.run.cascade import Cascade

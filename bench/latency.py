@@ -1,4 +1,4 @@
-"""What does the cascade add to the bare calls of ONNX Runtime, for one picture, warm and cold?
+"""The cascade adds little to the bare calls of ONNX Runtime, for one picture, warm and cold.
 
 Warm: one picture at a time through `Cascade.detect` in a running process, against the bare calls that its verdict
 names: the same decoder, the same preparation, and `session.run` for the same models in the same order, in sessions of
@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import common
 import numpy as np
 import onnxruntime
 
+import common
 from natix_cascade.decide.verdict import Verdict
 from natix_cascade.image import decode
 from natix_cascade.models.base import Model

@@ -1,4 +1,4 @@
-"""Does the memory of a `scan` stay flat, however many pictures there are?
+"""The memory of a `scan` stays flat, however many pictures there are.
 
 `natix-cascade scan` runs as a process of its own over a folder of 20,000 JPEG files (200 rendered scenes, linked under
 many names) and, for comparison, over 2,000. Its resident memory is sampled every half second, its peak is the
@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import common
 import numpy as np
 
+import common
 from natix_cascade.testing import write_scenes
 
 MANY, FEW, SCENES = 20_000, 2_000, 200

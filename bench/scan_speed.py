@@ -1,4 +1,4 @@
-"""How much faster is `scan` than asking every model about every picture, and where does its time go?
+"""A `scan` is several times as fast as asking every model about every picture.
 
 The plain way: picture after picture, decoded by Pillow at full size, scaled by Pillow for each model of the cascade,
 every model asked, one by one, in ONNX Runtime sessions with its own defaults; the mean of the probabilities decides.
@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import common
 import numpy as np
 import onnxruntime
 from PIL import Image
 
+import common
 from natix_cascade.report.manifest import Row
 from natix_cascade.run.loaded import LoadedCascade
 from natix_cascade.run.scan import ScanSummary, scan

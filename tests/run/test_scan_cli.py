@@ -56,7 +56,7 @@ def test_ctrl_c_is_130_and_says_how_to_go_on(greys: Path, tmp_path: Path) -> Non
         child.send_signal(signal.SIGINT)
         _, said = child.communicate(timeout=10)
     assert child.returncode == 130
-    assert f"finished rows are kept in {output}.parts: the same command goes on from there" in said
+    assert said == f"interrupted: what is finished is kept in {output}.parts; the same command goes on from there\n"
     assert "Traceback" not in said
     done = run(*arguments, "--json")
     assert done.returncode == 0

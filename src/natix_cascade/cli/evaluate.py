@@ -38,24 +38,24 @@ def evaluate(
         int, typer.Option("--repetitions", min=1, help="Augmentations of each picture at L1 to L3.")
     ] = 1,
     seed: Annotated[int, typer.Option("--seed", help="Of augmentations and intervals.")] = 0,
-    flips: Annotated[bool, typer.Option("--flips", help="Let the subnet's flips fire.")] = False,  # noqa: FBT002  # a flag
+    flips: Annotated[bool, typer.Option("--flips", help="Let the subnet's flips fire.")] = False,  # a flag
     bootstrap: Annotated[int, typer.Option("--bootstrap", min=1, help="Draws of groups for each interval.")] = 1000,
     html: Annotated[
         Path | None, typer.Option("--html", help="Write a report that needs nothing else.", **_FILE)
     ] = None,  # type: ignore[arg-type]
-    thumbnails: Annotated[  # noqa: FBT002  # a flag
+    thumbnails: Annotated[  # a flag
         bool, typer.Option("--thumbnails", help="Show the mistakes in the report as small pictures.")
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write the results as JSON.", **_FILE)] = None,  # type: ignore[arg-type]
-    as_json: JsonOption = False,  # noqa: FBT002  # a flag
+    as_json: JsonOption = False,  # a flag
 ) -> None:
     """Measure a cascade on labelled pictures, under the challenges of Subnet 72: MCC with intervals, exits, cost.
 
     Leaves with 1 when a picture could not be judged (the others are evaluated), and with 2 when nothing could be done.
     """
-    from natix_cascade.errors import CascadeError  # noqa: PLC0415  # this and the rest: --help must be fast
-    from natix_cascade.report.html import write_html  # noqa: PLC0415
-    from natix_cascade.run.loaded import LoadedCascade  # noqa: PLC0415
+    from natix_cascade.errors import CascadeError  # this and the rest: --help must be fast
+    from natix_cascade.report.html import write_html
+    from natix_cascade.run.loaded import LoadedCascade
 
     try:
         loaded = LoadedCascade.load(cascade, policy=policy)
@@ -76,7 +76,7 @@ def evaluate(
         if html is not None:
             write_html(result, html, thumbnails=thumbnails)
         if out is not None:
-            from natix_cascade.report.files import write_whole  # noqa: PLC0415
+            from natix_cascade.report.files import write_whole
 
             text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
             write_whole(out, f"{text}\n".encode())
@@ -111,10 +111,10 @@ def _run(
     bootstrap: int,
 ) -> Evaluation:
     """Evaluate, with a bar on standard error."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from natix_cascade.report.evaluation import evaluate as measure  # noqa: PLC0415
-    from natix_cascade.report.manifest import read_manifest  # noqa: PLC0415
+    from natix_cascade.report.evaluation import evaluate as measure
+    from natix_cascade.report.manifest import read_manifest
 
     rows = read_manifest(manifest, root=root, split=split, question=loaded.resolved.question)
     columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -134,9 +134,9 @@ def _run(
 
 def _print(result: Evaluation) -> None:
     """Print tables for people on standard output."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from natix_cascade.report.markup import interval, number, percent  # noqa: PLC0415
+    from natix_cascade.report.markup import interval, number, percent
 
     screen = Console(highlight=False, markup=False)
     judged = result.result
@@ -217,7 +217,7 @@ def _print(result: Evaluation) -> None:
 
 
 def _judge(result: Evaluation, judge: JudgeResult) -> tuple[str, ...]:
-    from natix_cascade.report.markup import DASH, interval, number, percent  # noqa: PLC0415
+    from natix_cascade.report.markup import DASH, interval, number, percent
 
     by_level = {level.level: number(level.mcc) for level in judge.levels}
     return (
@@ -232,8 +232,8 @@ def _judge(result: Evaluation, judge: JudgeResult) -> tuple[str, ...]:
 
 
 def _table(title: str, first: str, *columns: str) -> Table:
-    from rich import box  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich import box
+    from rich.table import Table
 
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(first, overflow="fold")

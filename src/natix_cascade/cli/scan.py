@@ -76,8 +76,9 @@ def scan(
     except CascadeError as error:
         fail(error)
     except KeyboardInterrupt:
-        kept = f"{shown.done} finished rows are kept" if shown.done else "what was finished is kept"
-        sys.stderr.write(f"interrupted; {kept} in {output}.parts: the same command goes on from there\n")
+        parts = Path(f"{output}.parts")
+        told = f"what is finished is kept in {parts}; the same command goes on from there" if parts.exists() else ""
+        sys.stderr.write(f"interrupted: {told or 'nothing was finished yet'}\n")
         raise typer.Exit(_INTERRUPTED) from None
     if json_output:
         print_json(summary.as_dict())
@@ -91,13 +92,11 @@ class _Shown:
     """Progress on standard error: a bar in a terminal, else a line every few seconds."""
 
     def __init__(self) -> None:
-        self.done = 0
         self._bar: Any = None
         self._task: Any = None
         self._next = time.monotonic() + _PLAIN_LINE_S
 
     def __call__(self, progress: ScanProgress) -> None:
-        self.done = progress.done
         if sys.stderr.isatty():
             self._draw(progress)
         elif time.monotonic() >= self._next:

@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from natix_cascade.decide import Progress, confidence, mapped_probability, positive, thresholds
 from natix_cascade.decide.verdict import Opinion, Verdict
 from natix_cascade.errors import CascadeError, ModelError
@@ -113,12 +111,9 @@ def _reasons(cascade: ResolvedCascade, progress: Progress, i: int, opinions: lis
     if skipped:
         reasons.append(f"not needed: {', '.join(skipped)}" if side else f"not reached: {', '.join(skipped)}")
     reasons.extend(f"{o.model} did not answer and dropped out of the vote: {o.failure}" for o in opinions if o.failure)
-    asked = [o.probability for o in opinions if o.probability is not None]
-    if len(asked) > 1 and np.ptp(np.asarray(asked) >= level.threshold):
-        reasons.append(
-            "the models do not agree: "
-            + ", ".join(f"{o.model} {o.probability:.2f}" for o in opinions if o.probability is not None)
-        )
+    said = [(o.model, o.probability) for o in opinions if o.probability is not None]
+    if len({probability >= level.threshold for _, probability in said}) > 1:
+        reasons.append("the models do not agree: " + ", ".join(f"{name} {value:.2f}" for name, value in said))
     return tuple(reasons)
 
 
