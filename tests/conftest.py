@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "models"))  # for tiny_onnx.py: test folders are not packages
+for folder in ("models", "spec"):  # for tiny_onnx.py and strategies.py: test folders are not packages
+    sys.path.insert(0, str(Path(__file__).parent / folder))
 
 
 @pytest.fixture

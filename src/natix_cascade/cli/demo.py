@@ -34,7 +34,7 @@ def demo(
     """Render street scenes, judge them, explain one and write a report."""
     from natix_cascade.image import decode
     from natix_cascade.report.evaluation import evaluate
-    from natix_cascade.report.explain import explain, write_explanation
+    from natix_cascade.report.explain import write_explanation
     from natix_cascade.report.html import write_html
     from natix_cascade.report.manifest import read_manifest
     from natix_cascade.run.cascade import Cascade
@@ -63,10 +63,10 @@ def demo(
         # The most telling one: a picture with roadwork that went furthest through the levels.
         chosen = max(range(len(rows)), key=lambda i: (rows[i].label, verdicts[i].detected, len(verdicts[i].opinions)))
         picture = out / "explained.png"
-        write_explanation(picture, explain(decode(rows[chosen].path).pixels, verdicts[chosen], spec=loaded.spec))
+        write_explanation(picture, decode(rows[chosen].path).pixels, verdicts[chosen], cascade=loaded.spec)
     say(f"\n  {right} of {len(rows)} right. Rendered scenes say that it works, not how good it is: see the README.")
     report = out / "report.html"
-    write_html(report, evaluate(LoadedCascade.load(cascade), rows))
+    write_html(evaluate(LoadedCascade.load(cascade), rows), report)
     say(f"\nOne verdict explained  {picture}\nThe report             {report}\n{_NEXT}")
     if json_output:
         print_json(

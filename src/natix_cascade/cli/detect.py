@@ -105,9 +105,9 @@ def _print(path: Path, verdict: Verdict, loaded: Cascade, *, detailed: bool, sho
 
 def _explain(folder: Path, path: Path, source: Any, verdict: Verdict, loaded: Cascade) -> Path:
     from natix_cascade.image import decode
-    from natix_cascade.report.explain import explain, write_explanation
+    from natix_cascade.report.explain import write_explanation
 
     stem = "stdin" if str(path) == "-" else path.stem
     target = folder / f"{stem}-{verdict.sha256[:8]}.png"
-    write_explanation(target, explain(decode(source).pixels, verdict, spec=loaded.spec))
+    write_explanation(target, decode(source).pixels, verdict, cascade=loaded.spec)
     return target

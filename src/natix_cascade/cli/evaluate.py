@@ -1,4 +1,4 @@
-"""``natix-cascade evaluate``: how good is a cascade on labelled pictures?"""
+"""The verb ``evaluate``: measures how good a cascade is on labelled pictures."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def evaluate(
     bootstrap: Annotated[int, typer.Option("--bootstrap", min=1, help="Draws of groups for each interval.")] = 1000,
     html: Annotated[
         Path | None, typer.Option("--html", help="Write a report that needs nothing else.", **_FILE)
-    ] = None,  # type: ignore[arg-type]
+    ] = None,
     thumbnails: Annotated[  # a flag
         bool, typer.Option("--thumbnails", help="Show the mistakes in the report as small pictures.")
     ] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the results as JSON.", **_FILE)] = None,  # type: ignore[arg-type]
+    out: Annotated[Path | None, typer.Option("--out", help="Write the results as JSON.", **_FILE)] = None,
     as_json: JsonOption = False,  # a flag
 ) -> None:
     """Measure a cascade on labelled pictures, under the challenges of Subnet 72: MCC with intervals, exits, cost.

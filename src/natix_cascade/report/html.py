@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import math
 from html import escape
 from pathlib import Path
 
-from natix_cascade.errors import PictureError
-from natix_cascade.image import challenge, decode, encode_jpeg, resize
+from natix_cascade.report import sections
 from natix_cascade.report.files import write_whole
-from natix_cascade.report.markup import DASH, Markup, facts, figure, interval, number, percent, section, table
-from natix_cascade.report.plots import cost_plot, exit_flow, mcc_plot, reliability_plot, score_plot
-from natix_cascade.report.results import Evaluation, JudgeResult, LevelResult, Mistake, PartResult
+from natix_cascade.report.markup import interval, number, percent
+from natix_cascade.report.results import Evaluation
+from natix_cascade.report.wording import figures, price, when
 
 __all__ = ["render_html", "write_html"]
 
-_THUMBNAIL = 160
 _SECTIONS = (
     ("levels", "Levels of difficulty"),
     ("cascade", "Cascade and models"),
@@ -25,13 +21,6 @@ _SECTIONS = (
     ("mistakes", "Mistakes"),
     ("method", "How it was measured"),
 )
-_LEVELS = {
-    "L0": "centre crop",
-    "L1": "turned and cropped",
-    "L2": "L1, duller, darker, coarser",
-    "L3": "L2 harder, with noise and blur",
-    "clean": "the picture as it is",
-}
 
 
 def write_html(evaluation: Evaluation, path: str | Path, *, thumbnails: bool = False) -> Path:
@@ -60,12 +49,12 @@ def render_html(evaluation: Evaluation, *, thumbnails: bool = False) -> str:
     title = f"{evaluation.question.id}: {evaluation.cascade}"
     links = "".join(f'<li><a href="#{name}">{label}</a></li>' for name, label in _SECTIONS)
     body = (
-        _levels(evaluation),
-        _cascade(evaluation),
-        _probabilities(evaluation),
-        _parts(evaluation),
-        _mistakes(evaluation, thumbnails=thumbnails),
-        _method(evaluation),
+        sections.levels(evaluation),
+        sections.cascade(evaluation),
+        sections.probabilities(evaluation),
+        sections.parts(evaluation),
+        sections.mistakes(evaluation, thumbnails=thumbnails),
+        sections.method(evaluation),
     )
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -76,7 +65,7 @@ def render_html(evaluation: Evaluation, *, thumbnails: bool = False) -> str:
         f'<header>{_header(evaluation)}<nav aria-label="Contents"><ul>{links}</ul></nav></header>\n'
         f"<main>{_tiles(evaluation)}{_notes(evaluation)}\n{chr(10).join(body)}</main>\n"
         f"<footer>natix-cascade {escape(evaluation.versions.get('natix-cascade', ''))}, "
-        f"{escape(_when(evaluation))}. This file holds everything it shows.</footer></body></html>\n"
+        f"{escape(when(evaluation))}. This file holds everything it shows.</footer></body></html>\n"
     )
 
 
@@ -111,8 +100,8 @@ def _tiles(evaluation: Evaluation) -> str:
             percent(first.share),
             f"{number(evaluation.mean_levels_executed, 2)} levels on average",
         ),
-        ("Models' time", f"{_figures(result.ms)} ms", "mean for one picture, measured in batches"),
-        ("Arithmetic", f"{_figures(result.gmacs)} GMACs", _price(result)),
+        ("Models' time", f"{figures(result.ms)} ms", "mean for one picture, measured in batches"),
+        ("Arithmetic", f"{figures(result.gmacs)} GMACs", price(result)),
     ]
     shown = "".join(
         f"<div><dt>{escape(a)}</dt><dd>{escape(b)}<small>{escape(c)}</small></dd></div>" for a, b, c in tiles
@@ -120,259 +109,8 @@ def _tiles(evaluation: Evaluation) -> str:
     return f'<dl class="tiles">{shown}</dl>'
 
 
-def _price(judge: JudgeResult) -> str:
-    return f"{judge.usd:.3g} USD for one picture" if judge.usd else "no model is paid by the call"
-
-
 def _notes(evaluation: Evaluation) -> str:
     if not evaluation.notes:
         return ""
     items = "".join(f"<li>{escape(note)}.</li>" for note in evaluation.notes)
     return f'<aside class="notes" aria-label="Notes"><ul>{items}</ul></aside>'
-
-
-def _levels(evaluation: Evaluation) -> str:
-    result = evaluation.result
-    shown = [*result.levels, *([result.clean] if result.clean else [])]
-    rows: list[tuple[str, ...]] = [
-        (
-            Markup(f'{level.level} <span class="soft">{_LEVELS.get(level.level, "")}</span>'),
-            str(level.n),
-            number(level.mcc),
-            interval(level.low, level.high),
-            percent(level.accuracy),
-            percent(level.recall),
-            percent(level.specificity),
-            number(level.reward),
-        )
-        for level in shown
-    ]
-    rows.append(
-        (
-            "mean of the levels",
-            "",
-            number(result.mean_mcc),
-            interval(result.low, result.high),
-            "",
-            percent(result.recall),
-            percent(result.specificity),
-            "",
-        )
-    )
-    grid = "".join(_matrix(evaluation, level) for level in result.levels)
-    return section(
-        "levels",
-        "Levels of difficulty",
-        figure(mcc_plot(evaluation), "Matthews correlation (MCC): 1 is perfect, 0 is chance. Bars are 95 % intervals."),
-        table(
-            "Answers by level of difficulty. The reward is Subnet 72's, ((MCC + accuracy) / 2) cubed.",
-            ("level", "answers", "MCC", "95 % interval", "accuracy", "recall", "specificity", "reward"),
-            rows,
-            main=len(rows) - 1,
-        ),
-        f'<h3>Confusions</h3><div class="matrices">{grid}</div>',
-    )
-
-
-def _matrix(evaluation: Evaluation, level: LevelResult) -> str:
-    c, question = level.confusion, evaluation.question
-    yes, no = escape(question.positive), escape(question.negative)
-
-    def cell(cls: str, count: float, total: float) -> str:
-        return f'<td class="{cls}" style="--part:{count / total if total else 0:.3f}">{count:g}</td>'
-
-    of_yes, of_no = c.true_positive + c.false_negative, c.false_positive + c.true_negative
-    return (
-        f'<table><caption>{level.level}</caption><thead><tr><th scope="col">labelled</th>'
-        f'<th scope="col">judged {yes}</th><th scope="col">judged {no}</th></tr></thead><tbody>'
-        f'<tr><th scope="row">{yes}</th>{cell("right", c.true_positive, of_yes)}{cell("wrong", c.false_negative, of_yes)}</tr>'
-        f'<tr><th scope="row">{no}</th>{cell("wrong", c.false_positive, of_no)}{cell("right", c.true_negative, of_no)}</tr>'
-        "</tbody></table>"
-    )
-
-
-def _cascade(evaluation: Evaluation) -> str:
-    names = [level.level for level in evaluation.result.levels]
-    judges = [evaluation.result, evaluation.ensemble, *evaluation.models]
-    rows = []
-    for judge in judges:
-        by_level = {level.level: number(level.mcc) for level in judge.levels}
-        rows.append(
-            (
-                "the cascade" if judge is evaluation.result else judge.name,
-                *(by_level.get(name, DASH) for name in names),
-                number(judge.mean_mcc) if judge.levels else DASH,
-                interval(judge.low, judge.high) if judge.levels else DASH,
-                percent(judge.recall),
-                percent(judge.specificity),
-                percent(judge.asked, 0) if judge.place else "",
-                _figures(judge.gmacs),
-                _figures(judge.ms),
-            )
-        )
-    plot = cost_plot(evaluation)
-    key = "".join(
-        f'<span class="key {cls}"></span>{escape(answer)} '
-        for cls, answer in (("yes", evaluation.question.positive), ("no", evaluation.question.negative))
-    )
-    return section(
-        "cascade",
-        "Cascade and models",
-        figure(
-            exit_flow(evaluation),
-            Markup(f"{key}: where pictures leave, and with which answer; all levels of difficulty together."),
-        ),
-        table(
-            "The cascade, the full ensemble (all members vote on every picture, no exits) and each model alone. A model "
-            "alone is calibrated and decided as the policy says for its level; no threshold was chosen on these pictures.",
-            ("judge", *names, "mean MCC", "95 % interval", "recall", "specificity", "asked", "GMACs", "ms"),
-            rows,
-            main=0,
-        ),
-        figure(plot, "Mean MCC with its interval against arithmetic for one picture (logarithmic).") if plot else "",
-    )
-
-
-def _probabilities(evaluation: Evaluation) -> str:
-    return section(
-        "probabilities",
-        "Probabilities",
-        '<div class="pair">',
-        figure(
-            reliability_plot(evaluation),
-            f"On the dashed line, probabilities can be taken at their word. Expected calibration error "
-            f"{number(evaluation.calibration.ece)}. Areas of points: numbers of answers.",
-        ),
-        figure(
-            score_plot(evaluation),
-            "What the verdicts say: yes begins at 0.5. Bars above on the left and below on the right are mistakes.",
-        ),
-        "</div>",
-    )
-
-
-def _parts(evaluation: Evaluation) -> str:
-    parts: list[str] = []
-    for caption, kind, items in (
-        ("By quality of the label", "quality", evaluation.qualities),
-        (
-            "By source. A source with one class has no MCC; a model can win there by knowing the camera",
-            "source",
-            evaluation.sources,
-        ),
-    ):
-        if items:
-            head = (kind, "yes pictures", "no pictures", "recall", "specificity", "accuracy", "MCC")
-            parts.append(table(f"{caption}.", head, [_part(item) for item in items]))
-    return section(
-        "parts", "Parts of the data", *(parts or ["<p>The manifest names neither qualities nor sources.</p>"])
-    )
-
-
-def _part(item: PartResult) -> tuple[str, ...]:
-    rates = (percent(item.recall), percent(item.specificity), percent(item.accuracy), number(item.mcc))
-    return (item.name, str(item.positives), str(item.negatives), *rates)
-
-
-def _mistakes(evaluation: Evaluation, *, thumbnails: bool) -> str:
-    shown = evaluation.mistakes
-    if not shown:
-        return section("mistakes", "Mistakes", "<p>There are none.</p>")
-    question = evaluation.question
-    picture = ("~seen",) if thumbnails else ()
-    rows = [
-        (
-            Markup(f'<span class="wrap">{escape(item.name)}</span>'),
-            *((_thumbnail(item, flips=evaluation.settings.flips),) if thumbnails else ()),
-            question.positive if item.label else question.negative,
-            number(item.probability),
-            item.level,
-            item.exit_level,
-            f"{item.wrong} of {item.variants}",
-            item.quality,
-            Markup(f'<span class="soft">{escape(item.source)}</span>'),
-        )
-        for item in shown
-    ]
-    head = (
-        "picture",
-        *picture,
-        "~label",
-        f"P({question.positive})",
-        "~level",
-        "~left at",
-        "wrong",
-        "~quality",
-        "~source",
-    )
-    caption = (
-        f"The surest mistakes: {len(shown)} of {evaluation.mistaken} pictures with at least one wrong answer. Shown is each "
-        "picture's worst variant."
-    )
-    return section("mistakes", "Mistakes", table(caption, head, rows))
-
-
-def _thumbnail(item: Mistake, *, flips: bool) -> Markup:
-    try:
-        pixels = challenge(decode(item.path).pixels, item.level, seed=item.seed, flips=flips)
-    except PictureError:
-        return Markup(DASH)
-    data = base64.b64encode(encode_jpeg(resize(pixels, _THUMBNAIL, _THUMBNAIL), quality=75)).decode()
-    name = escape(f"{item.name} at {item.level}", quote=True)
-    return Markup(
-        f'<img class="thumb" alt="{name}" width="{_THUMBNAIL}" height="{_THUMBNAIL}" src="data:image/jpeg;base64,{data}">'
-    )
-
-
-def _method(evaluation: Evaluation) -> str:
-    settings, result = evaluation.settings, evaluation.result
-    splits = ", ".join(f"{name or 'not named'} {count}" for name, count in evaluation.splits.items())
-    begins = ", ".join(f"{name} {number(value)}" for name, value in evaluation.thresholds.items())
-    listed = facts(
-        (
-            ("Pictures", f"{evaluation.pictures}, {evaluation.groups} groups; splits: {splits}"),
-            ("Cascade", evaluation.cascade),
-            ("Policy", evaluation.policy),
-            ("Yes begins at", f"{begins} (the vote's probability, by the level at which a picture leaves)"),
-            (
-                "Augmentation",
-                f"seed {settings.seed}, {settings.repetitions} at L1 to L3, flips {'on' if settings.flips else 'off'}",
-            ),
-            (
-                "Intervals",
-                f"95 %, percentile bootstrap over groups, {settings.bootstrap} draws, the same at all levels",
-            ),
-            (
-                "Pooled figures",
-                "L0 to L3, each level counting the same; the pictures as they are stand apart ('clean')",
-            ),
-            (
-                "Time",
-                f"models {_figures(result.ms)} ms, added up as if one after the other, batches; decoding at full size {_figures(evaluation.decode_ms)} ms more",
-            ),
-            (
-                "Cost",
-                f"{_price(result)}; {_figures(result.gmacs)} GMACs; full ensemble {_figures(evaluation.ensemble.gmacs)} GMACs",
-            ),
-            ("Degraded answers", str(evaluation.degraded)),
-            ("Not judged", str(len(evaluation.failures))),
-            ("When", _when(evaluation)),
-            ("With", ", ".join(f"{name} {value}" for name, value in evaluation.versions.items())),
-        )
-    )
-    failures = ""
-    if evaluation.failures:
-        rows = [(Markup(f'<span class="wrap">{escape(f.name)}</span>'), f.error) for f in evaluation.failures]
-        failures = table("Pictures that could not be judged; they are in no figure.", ("picture", "~why"), rows)
-    return section("method", "How it was measured", listed, failures)
-
-
-def _when(evaluation: Evaluation) -> str:
-    return evaluation.created.replace("T", " ").replace("+00:00", " UTC")
-
-
-def _figures(value: float) -> str:
-    """Three significant figures, never in powers of ten."""
-    if value <= 0:
-        return "0"
-    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}"

@@ -26,7 +26,7 @@ from typing import Any
 from natix_cascade.errors import CascadeError, PictureError
 from natix_cascade.image import Limits, Picture, decode
 from natix_cascade.run.bulk import BulkRunner
-from natix_cascade.run.loaded import LoadedCascade
+from natix_cascade.run.loaded import LoadedCascade, cores
 from natix_cascade.run.scan_journal import Journal, digest_of
 from natix_cascade.run.scan_report import ScanProgress, ScanSummary, ScanTime
 from natix_cascade.run.scan_source import Item, PictureSource
@@ -38,7 +38,6 @@ __all__ = ["ScanProgress", "ScanSummary", "ScanTime", "scan"]
 _DEFAULT = Limits()
 _COUNTING_S = 1.0
 """Most seconds that are spent on finding out how many pictures there are."""
-_WORKERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,8 @@ def scan(
     chunk : int
         Pictures that are judged together and written together: what a crash costs at most, twice, in work.
     workers : int or None
-        Threads that decode, beside the models.
+        Threads that decode, beside the models; by default as many as cores. Whoever waits does not compute: with costly
+        models the decoders are idle, with cheap ones the models are.
     resume : bool
         Go on with what an interrupted scan left; otherwise it is thrown away.
     overwrite : bool
@@ -123,7 +123,7 @@ def scan(
     with Journal(target, sink, meta, resume=resume, overwrite=overwrite) as journal:
         run = _Scan(loaded, pictures, journal, limits=limits, chunk=chunk, limit=limit, on_progress=on_progress)
         if not journal.finished:
-            run.all(workers or _WORKERS)
+            run.all(workers or cores())
         return run.summary()
 
 

@@ -1,0 +1,26 @@
+"""How figures are worded in a report."""
+
+from __future__ import annotations
+
+import math
+
+from natix_cascade.report.results import Evaluation, JudgeResult
+
+__all__ = ["figures", "price", "when"]
+
+
+def price(judge: JudgeResult) -> str:
+    """What one picture costs in money."""
+    return f"{judge.usd:.3g} USD for one picture" if judge.usd else "no model is paid by the call"
+
+
+def when(evaluation: Evaluation) -> str:
+    """Date and time in UTC."""
+    return evaluation.created.replace("T", " ").replace("+00:00", " UTC")
+
+
+def figures(value: float) -> str:
+    """Three significant figures, never in powers of ten."""
+    if value <= 0:
+        return "0"
+    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}"
