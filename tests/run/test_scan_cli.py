@@ -18,7 +18,7 @@ COMMAND = [sys.executable, scan_child.__file__, "cli"]
 
 def run(*arguments: str | Path, delay: str = "0") -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, delay, *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=None)
+    return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
 @pytest.fixture

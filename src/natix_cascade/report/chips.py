@@ -13,7 +13,7 @@ from natix_cascade.spec.resolved import ResolvedCascade
 __all__ = ["CARD_GAP", "draw_path", "path_height"]
 
 CARD_GAP = 16
-_PER_ROW = 4
+_PER_ROW = 5
 _HEAD, _LINE, _FOOT = 36, 38, 10
 _ADVANCE = 14  # between cards of a row: room for an arrow
 
@@ -83,9 +83,9 @@ def _draw_chip(
     answer = YES if detected else NO
     shade = (255, 255, 255) if chip.executed else (246, 247, 249)
     draw.rounded_rectangle(box, 8, fill=shade, outline=answer if chip.is_exit else RULE, width=3 if chip.is_exit else 1)
-    status, colour = ("asked", SOFT) if chip.executed else ("not needed", FAINT)
+    status, colour = ("asked", SOFT) if chip.executed else ("skipped", FAINT)
     if chip.is_exit:
-        status, colour = "answered here", answer
+        status, colour = "answer", answer
     room = right - left - 24 - draw.textlength(status, font=font(13)) - 10
     draw.text(
         (left + 12, top + 9), shorten(draw, chip.name, room, 17), font=font(17), fill=INK if chip.executed else FAINT
@@ -100,7 +100,7 @@ def _draw_chip(
         draw.rounded_rectangle((left + 12, y + 25, right - 12, y + 31), 3, fill=(233, 236, 240))
         y += _LINE
     if not chip.opinions and not chip.unasked:
-        draw.text((left + 12, y + 8), "counts the votes so far", font=font(14), fill=SOFT if chip.executed else FAINT)
+        draw.text((left + 12, y + 8), "counts the votes", font=font(14), fill=SOFT if chip.executed else FAINT)
 
 
 def _draw_opinion(draw: ImageDraw.ImageDraw, opinion: Opinion, left: float, right: float, y: float) -> None:

@@ -215,5 +215,6 @@ def _draw_legend(canvas: Image.Image, draw: ImageDraw.ImageDraw, y: int, questio
     """Say what the colours mean."""
     bar = np.repeat(_colour(np.linspace(0.0, 1.0, 140))[None], 10, axis=0)
     canvas.paste(Image.fromarray(np.rint(bar).astype(np.uint8)), (MARGIN, y + 11))
-    text = f"evidence for {question.positive} by place, log-odds 0 to {_FULL:.0f} and more; highest here {most:.1f}"
+    text = f"evidence for {question.positive} by place, log-odds 0 to {_FULL:.0f} and more; "
+    text += f"highest here {most:.1f}" if most > 0 else "none here"
     draw.text((MARGIN + 152, y + 7), text, font=font(14), fill=SOFT)

@@ -23,11 +23,8 @@ def mcc_plot(evaluation: Evaluation) -> str:
     rows.append(("mean", result.mean_mcc, result.low, result.high))
     if result.clean:
         rows.append(("clean", result.clean.mcc, result.clean.low, result.clean.high))
-    lowest = min(
-        0.0,
-        *(low for _, _, low, _ in rows),
-        *(_mcc_at(model, name) or 0.0 for model in evaluation.models for name in names),
-    )
+    alone = [_mcc_at(model, name) for model in evaluation.models for name, *_ in rows]
+    lowest = min(*(low for _, _, low, _ in rows), *(value for value in alone if value is not None), 0.8)
     axis = Axis(math.floor(lowest * 5) / 5, 1.0, 70, 650)
     height = 34 * len(rows) + 26
     spoken = "; ".join(f"{name} {mcc:.3f}, 95 % interval {low:.3f} to {high:.3f}" for name, mcc, low, high in rows)
@@ -42,12 +39,12 @@ def mcc_plot(evaluation: Evaluation) -> str:
             drawing.line(10, y - 17, 710, y - 17, "axis")
         drawing.text(10, y + 4.5, name, "label strong" if name == "mean" else "label")
         for judge in evaluation.models:
-            alone = _mcc_at(judge, name)
-            if alone is not None:
+            single = _mcc_at(judge, name)
+            if single is not None:
                 drawing.add(
                     "rect",
-                    tip=f"{judge.name}: {alone:.3f}",
-                    x=axis(alone) - 1,
+                    tip=f"{judge.name}: {single:.3f}",
+                    x=axis(single) - 1,
                     y=y - 8,
                     width=2,
                     height=16,
@@ -209,7 +206,7 @@ def cost_plot(evaluation: Evaluation) -> str | None:
     spoken = "; ".join(f"{judge.name}: {judge.gmacs:.3g} GMACs, mean MCC {judge.mean_mcc:.3f}" for judge in judges)
     drawing = Drawing(720, 330, "Quality against cost", spoken)
     costs = [judge.gmacs for judge in judges]
-    low, high = min(0.0, *(judge.low for judge in judges)), 1.0
+    low, high = min(0.8, *(judge.low for judge in judges)), 1.0
     x, y = Axis(min(costs) / 1.5, max(costs) * 2.2, 46, 700, log=True), Axis(math.floor(low * 5) / 5, high, 280, 14)
     for step in range(round((high - y.low) * 5) + 1):
         value = y.low + step / 5
@@ -231,12 +228,14 @@ def cost_plot(evaluation: Evaluation) -> str | None:
             drawing.diamond(at, height, 6.5, "hollow", tip)
         else:
             drawing.circle(at, height, 6 if index == 0 else 4.5, "dot" if index == 0 else "small", tip)
-        while any(abs(height - other) < 14 and abs(at - there) < 130 for there, other in taken):  # noqa: PLR2004  # pixels
+        if index == 0:  # to the left: the full ensemble, which costs more, stands to the right
+            drawing.text(at - 11, height + 4, "cascade", "label strong", "end")
+            taken.append((at - 70, height))
+            continue
+        while any(abs(height - other) < 14 and abs(at - there) < 110 for there, other in taken):  # noqa: PLR2004  # px
             height += 5
         taken.append((at, height))
-        drawing.text(
-            at + 11, height + 4, "cascade" if index == 0 else judge.name, "label strong" if index == 0 else "label"
-        )
+        drawing.text(at + 11, height + 4, judge.name, "label")
     return drawing.render()
 
 

@@ -117,7 +117,7 @@ def cascade(evaluation: Evaluation) -> str:
         "Cascade and models",
         figure(
             exit_flow(evaluation),
-            Markup(f"{key}: where pictures leave, and with which answer; all levels of difficulty together."),
+            Markup(f"{key} Where pictures leave, and with which answer; all levels of difficulty together."),
         ),
         table(
             "The cascade, the full ensemble (all members vote on every picture, no exits) and each model alone. A model "

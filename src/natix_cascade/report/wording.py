@@ -11,7 +11,9 @@ __all__ = ["figures", "price", "when"]
 
 def price(judge: JudgeResult) -> str:
     """What one picture costs in money."""
-    return f"{judge.usd:.3g} USD for one picture" if judge.usd else "no model is paid by the call"
+    if not judge.usd:
+        return "no model is paid by the call"
+    return f"{figures(1e6 * judge.usd)} USD for a million pictures"
 
 
 def when(evaluation: Evaluation) -> str:
