@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 
 import common
 from natix_cascade.decide import accuracy, bootstrap_by_group, calibrate, mcc, positive, replay, reward
-from natix_cascade.report.evaluation import evaluate, without_exits
+from natix_cascade.report.evaluation import evaluate
 from natix_cascade.report.figures import Answers, Truth, level_result, mean_interval, pooled, rates
 from natix_cascade.report.manifest import Row
 from natix_cascade.report.records import CLEAN
 from natix_cascade.report.results import Evaluation
+from natix_cascade.report.study import without_exits
 from natix_cascade.run.loaded import LoadedCascade
 from natix_cascade.spec.resolved import ResolvedCascade
 

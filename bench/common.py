@@ -30,6 +30,8 @@ from natix_cascade.run.loaded import cores
 RESULTS = Path(__file__).parent / "results"
 PYTHON = sys.executable
 COMMAND = Path(sys.executable).with_name("natix-cascade")
+_LOAD = round(os.getloadavg()[0], 2)
+"""Processes that wanted a core in the minute before the script began: what else the machine was busy with."""
 _PACKAGES = ("natix-cascade", "numpy", "onnxruntime", "pillow")
 
 
@@ -65,7 +67,7 @@ def labelled(manifest: Path, *, split: str = "test") -> list[Row]:
     if not manifest.is_file():
         leave(
             f"there is no manifest {manifest}. The labelled photographs are not part of this repository; name a CSV "
-            "with the columns path and label (make bench MANIFEST=...). See docs for where they can be had."
+            "with the columns path and label (make bench MANIFEST=...)."
         )
     try:
         rows = read_manifest(manifest, split=split)
@@ -116,6 +118,7 @@ def machine() -> dict[str, Any]:
         "cpu": model,
         "cores": cores(),
         "memory_gib": round(memory, 1),
+        "load": {"before": _LOAD, "after": round(os.getloadavg()[0], 2)},
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         **{package: version(package) for package in _PACKAGES},

@@ -8,6 +8,9 @@ figure is the ratio of pictures a second, round by round.
 Four sets: the split `test` as it is and enlarged to 1280 pixels wide (JPEG, quality 90: what street cameras send),
 each with the split's own share of roadwork and as a street has it: 5 % yes. Pictures come several times, under
 different names; the file cache is warm for both.
+
+ONNX Runtime's own defaults let idle threads spin. Where other processes want the cores, that slows the plain way far
+more than `scan`: only a run on a quiet machine (see `load` under machine) is fair.
 """
 
 from __future__ import annotations
@@ -155,8 +158,8 @@ def measure(folder: Path, paths: Sequence[Path], loaded: LoadedCascade, plain: P
 def main() -> None:
     """Measure, print, save."""
     parser = common.options(__doc__, "scan_speed", manifest=True)
-    parser.add_argument("--pictures", type=int, default=670, help="pictures of each set")
-    parser.add_argument("--rounds", type=int, default=5, help="how often both sides take turns")
+    parser.add_argument("--pictures", type=int, default=500, help="pictures of each set")
+    parser.add_argument("--rounds", type=int, default=4, help="how often both sides take turns")
     arguments = parser.parse_args()
     rows = common.labelled(arguments.manifest)
     count, rounds = arguments.pictures, arguments.rounds

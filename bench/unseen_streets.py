@@ -87,11 +87,11 @@ def table(rows: list[Row], scores: dict[str, NDArray[np.float64]]) -> dict[str, 
 
 def train_folds(rows: list[Row], out: Path, steps: int) -> None:
     """Train every variant on every fold and write the out-of-fold scores."""
-    import torch  # noqa: PLC0415  # needs the train extra
+    import torch  # needs the train extra
 
-    from natix_cascade.image import Level, challenge  # noqa: PLC0415
-    from natix_cascade.learn.data import composites, load_pictures, sample_weights  # noqa: PLC0415
-    from natix_cascade.learn.train import NetworkSettings, TrainSettings, train  # noqa: PLC0415
+    from natix_cascade.image import Level, challenge
+    from natix_cascade.learn.data import composites, load_pictures, sample_weights
+    from natix_cascade.learn.train import NetworkSettings, TrainSettings, train
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     folds = np.array([fold_of(row) for row in rows])

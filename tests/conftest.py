@@ -1,16 +1,10 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
-import pytest
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does; before NumPy is imported
 
 for folder in ("models", "spec"):  # for tiny_onnx.py and strategies.py: test folders are not packages
     sys.path.insert(0, str(Path(__file__).parent / folder))
-
-
-@pytest.fixture
-def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that is the working directory."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path

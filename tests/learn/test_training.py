@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from natix_cascade.decide import mcc, positive, replay
-from natix_cascade.learn.policy import fit_policy, without_exits
+from natix_cascade.learn.policy import fit_policy
+from natix_cascade.report.study import without_exits
 from natix_cascade.spec.card import Cost, InputSpec, ModelCard, WeightsSpec
 from natix_cascade.spec.cascade import CascadeSpec, LevelSpec, MemberSpec, Threshold
 from natix_cascade.spec.resolved import resolve

@@ -71,8 +71,8 @@ def make_loaded(*, broken: Sequence[str] = ()) -> LoadedCascade:
 
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Manifest of 16 rendered scenes, with sources and groups."""
-    manifest = write_scenes(tmp_path_factory.mktemp("scenes"), 16, seed=40, size=(256, 144))
+    """Manifest of 12 rendered scenes, with sources and groups."""
+    manifest = write_scenes(tmp_path_factory.mktemp("scenes"), 12, seed=40, size=(256, 144))
     lines = manifest.read_text("utf-8").splitlines()
     table = [f"{lines[0]},source_repo"]
     for index, line in enumerate(lines[1:]):
@@ -84,11 +84,11 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return manifest
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def rows(scenes: Path) -> list[Row]:
     return read_manifest(scenes)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def loaded_with() -> Callable[..., LoadedCascade]:
     return make_loaded

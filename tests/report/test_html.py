@@ -39,7 +39,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def found(loaded_with: Callable[..., LoadedCascade], rows: list[Row]) -> Evaluation:
     return evaluate(loaded_with(), rows, bootstrap=20)
 
@@ -102,7 +102,10 @@ def test_one_class_and_failures_make_a_page(
 ) -> None:
     lost = Row(tmp_path / "gone.jpg", False, "g", name="gone.jpg")
     some = [row for row in rows if row.label]
-    path = write_html(evaluate(loaded_with(broken=["judge"]), [lost, *some], bootstrap=5), tmp_path / "a" / "r.html")
+    path = write_html(
+        evaluate(loaded_with(broken=["judge"]), [lost, *some], bootstrap=5, levels=["L0", "L1"]),
+        tmp_path / "a" / "r.html",
+    )
     text = path.read_text("utf-8")
     Page(text)
     assert "gone.jpg" in text

@@ -51,8 +51,8 @@ def cascade_of() -> Iterator[Callable[..., Cascade]]:
 
 @pytest.fixture(scope="session")
 def scenes() -> list[bytes]:
-    """JPEGs of ten rendered streets, half of them with roadwork."""
-    return [render_scene(seed, roadwork=seed % 2 == 0).jpeg() for seed in range(10)]
+    """JPEGs of eight rendered streets, half of them with roadwork."""
+    return [render_scene(seed, roadwork=seed % 2 == 0, size=(320, 180)).jpeg() for seed in range(8)]
 
 
 @pytest.fixture(scope="session")

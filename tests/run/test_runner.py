@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from natix_cascade.decide.verdict import Verdict
 from natix_cascade.errors import CascadeError, DeadlineError, ModelError
 from natix_cascade.image import Picture
 from natix_cascade.run.cascade import Cascade
@@ -26,6 +27,12 @@ Grey = Callable[[int], Picture]
 def runner_of(levels: Any, **options: Any) -> Runner:
     resolved, models = scripted_cascade(levels)
     return Runner(LoadedCascade(resolved, {}, models=models), **options)
+
+
+def until_asked(model: ScriptedModel) -> None:
+    limit = time.monotonic() + LONG
+    while not model.calls and time.monotonic() < limit:
+        time.sleep(0.001)
 
 
 def test_an_early_exit_neither_loads_nor_asks_later_models(grey: Grey) -> None:
@@ -83,7 +90,7 @@ def test_a_deadline_gives_the_verdict_of_the_earlier_levels(cascade_of: CascadeO
     stuck = ScriptedModel("stuck", fault="hang")
     cascade = cascade_of([ScriptedModel("cheap", 0.7), stuck, ScriptedModel("never", 0.1)])
     began = time.perf_counter()
-    verdict = cascade.detect(grey(1), deadline_ms=300)
+    verdict = cascade.detect(grey(1), deadline_ms=800)
     assert time.perf_counter() - began < LONG
     assert (verdict.detected, verdict.degraded, verdict.exit_level) == (True, True, "level-2")
     assert verdict.probability == pytest.approx(0.7)
@@ -98,14 +105,14 @@ def test_a_deadline_at_the_last_level_is_named_too_even_when_the_member_is_optio
 ) -> None:
     stuck = ScriptedModel("stuck", fault="hang")
     last = ScriptedLevel(models=(stuck,), optional=frozenset({"stuck"}))
-    verdict = cascade_of([ScriptedModel("cheap", 0.7), last], deadline_ms=300).detect(grey(1))
+    verdict = cascade_of([ScriptedModel("cheap", 0.7), last], deadline_ms=800).detect(grey(1))
     assert (verdict.detected, verdict.degraded) == (True, True)
     assert sum("deadline passed" in reason for reason in verdict.reasons) == 1
 
 
 def test_a_deadline_before_any_answer_is_an_error(cascade_of: CascadeOf, grey: Grey) -> None:
     cascade = cascade_of([ScriptedModel("stuck", fault="hang"), ScriptedModel("never", 0.1)])
-    with pytest.raises(DeadlineError, match="grey-1.*before any model"):
+    with pytest.raises(DeadlineError, match=r"grey-1.*before any model"):
         cascade.detect(grey(1), deadline_ms=100)
 
 
@@ -146,7 +153,7 @@ def test_a_level_has_its_own_budget(cascade_of: CascadeOf, grey: Grey) -> None:
 
 def test_a_budget_counts_for_all_rounds_of_a_level(cascade_of: CascadeOf, grey: Grey) -> None:
     models = (ScriptedModel("a", 0.8), ScriptedModel("b", fault="hang"), ScriptedModel("c", fault="hang"))
-    level = ScriptedLevel(models=models, mode="until-agreement", exit=Agreement(members=2), budget_ms=100)
+    level = ScriptedLevel(models=models, mode="until-agreement", exit=Agreement(members=2), budget_ms=500)
     began = time.perf_counter()
     verdict = cascade_of([level]).detect(grey(1))
     assert time.perf_counter() - began < LONG
@@ -216,7 +223,7 @@ def test_abort_ends_with_the_best_answer_so_far(cascade_of: CascadeOf, grey: Gre
 
 def test_when_all_fail_the_error_names_them(cascade_of: CascadeOf, grey: Grey) -> None:
     cascade = cascade_of([ScriptedModel("a", fault="error"), ScriptedModel("b", fault="nan")])
-    with pytest.raises(ModelError, match="grey-1: no model answered .*a: .*; b: "):
+    with pytest.raises(ModelError, match=r"grey-1: no model answered .*a: .*; b: "):
         cascade.detect(grey(1))
 
 
@@ -266,11 +273,10 @@ def test_cancelled_pictures_leave_every_batch_and_the_others_are_unharmed(grey: 
 
     async def scene() -> list[Any]:
         tasks = [asyncio.ensure_future(runner.detect(grey(value))) for value in range(12)]
-        while not model.calls:
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(until_asked, model)
         for task in tasks[4:10]:
             task.cancel()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.05)  # for the news to reach the worker
         model.release.set()
         return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), LONG)
 
@@ -281,20 +287,19 @@ def test_cancelled_pictures_leave_every_batch_and_the_others_are_unharmed(grey: 
     assert model.pictures == 6  # nobody asked in vain
 
 
-def test_close_ends_the_picture_under_way_with_an_error_at_worst(grey: Grey) -> None:
+def test_close_ends_a_picture_under_way_with_its_verdict_or_an_error(grey: Grey) -> None:
     first, second = ScriptedModel("first", 0.5, fault="hang"), ScriptedModel("second", 0.95)
     runner = runner_of([first, second])
 
     async def scene() -> None:
         task = asyncio.ensure_future(runner.detect(grey(1)))
-        while not first.calls:
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(until_asked, first)
         closing = asyncio.ensure_future(asyncio.to_thread(runner.close))
         await asyncio.sleep(0.02)
         first.release.set()
         await asyncio.wait_for(closing, LONG)
         result = (await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), LONG))[0]
-        assert isinstance(result, CascadeError)
+        assert isinstance(result, CascadeError | Verdict)  # as far as it came
         with pytest.raises(CascadeError, match="closed"):
             await runner.detect(b"")
 

@@ -143,7 +143,7 @@ def test_show(cascade: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, _ = run("show", cascade)
     assert code == 0
     assert "Is it night? (night or day)" in out
-    assert "yes at 0.9 or more, no at 0.1 or less" in out
+    assert "yes >= 0.9, no <= 0.1" in out
     code, out, _ = run("show", cascade, "--json", "--policy", "none")
     shown = json.loads(out)
     assert (code, shown["policy"], shown["question"]) == (0, "none", QUESTION)

@@ -97,7 +97,7 @@ def test_policies_for_something_else(made: Policy, said: str) -> None:
         (Threshold(no=0.5), 0.5, "says no up to 0.5, where the decision threshold 0.5 says yes; set no below 0.5"),
         (Threshold(yes=0.9, no=0.6), 0.5, "says no up to 0.6"),
         (Threshold(yes=0.3, no=0.3), 0.5, "has yes 0.3 and no 0.3; yes must be above no"),
-        (Threshold(yes=0.1, no=0.9), 0.5, "yes must be above no"),
+        (Threshold(yes=0.1, no=0.9), 0.5, "has yes 0.1 and no 0.9; yes must be above no"),
     ],
 )
 def test_an_exit_may_not_contradict_the_threshold(rule: Threshold, threshold: float, said: str) -> None:
@@ -112,7 +112,7 @@ def test_an_exit_may_not_contradict_the_threshold(rule: Threshold, threshold: fl
 def test_a_policy_that_moves_the_threshold_past_the_cascades_exit_is_refused() -> None:
     cascade = replace(BASE, levels=(level("first", "owl", exit=Threshold(yes=0.6)),))
     resolve(cascade, CARDS)
-    with pytest.raises(SpecError, match="says yes from 0.6, below the decision threshold 0.7"):
+    with pytest.raises(SpecError, match=r"says yes from 0\.6, below the decision threshold 0\.7"):
         resolve(cascade, CARDS, policy(levels={"first": LevelPolicy(threshold=0.7)}))
 
 

@@ -41,7 +41,10 @@ def demo(
     from natix_cascade.run.loaded import LoadedCascade
     from natix_cascade.testing import write_scenes
 
-    say = (lambda _text: None) if json_output else typer.echo
+    def say(text: str) -> None:
+        if not json_output:
+            typer.echo(text)
+
     manifest = write_scenes(out / "scenes", count, seed=seed)
     rows = read_manifest(manifest)
     say(f"{len(rows)} rendered street scenes (not photographs) in {manifest.parent}\n")
@@ -66,7 +69,7 @@ def demo(
         write_explanation(picture, decode(rows[chosen].path).pixels, verdicts[chosen], cascade=loaded.spec)
     say(f"\n  {right} of {len(rows)} right. Rendered scenes say that it works, not how good it is: see the README.")
     report = out / "report.html"
-    write_html(evaluate(LoadedCascade.load(cascade), rows), report)
+    write_html(evaluate(LoadedCascade.load(cascade, threads=1), rows), report)
     say(f"\nOne verdict explained  {picture}\nThe report             {report}\n{_NEXT}")
     if json_output:
         print_json(

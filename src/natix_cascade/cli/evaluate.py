@@ -1,4 +1,4 @@
-"""The verb ``evaluate``: measures how good a cascade is on labelled pictures."""
+"""The verb ``evaluate`` measures how good a cascade is on labelled pictures."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def evaluate(
     from natix_cascade.run.loaded import LoadedCascade
 
     try:
-        loaded = LoadedCascade.load(cascade, policy=policy)
+        loaded = LoadedCascade.load(cascade, policy=policy, threads=1)
         try:
             result = _run(
                 loaded,

@@ -57,7 +57,7 @@ def scan(
 
     shown = _Shown()
     try:
-        loaded = LoadedCascade.load(cascade, policy=policy)
+        loaded = LoadedCascade.load(cascade, policy=policy, threads=1)
         try:
             summary = engine.scan(
                 source,

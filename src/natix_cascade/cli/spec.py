@@ -205,12 +205,13 @@ def _as_dict(cascade: ResolvedCascade) -> dict[str, Any]:
 
 def _print_table(cascade: ResolvedCascade) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     question = cascade.question
     title = f"{cascade.name}, policy {cascade.policy}: {question.text} ({question.positive} or {question.negative})"
-    table = Table("level", "model", "weight", "calibrator", "GMACs", "exit", "threshold", title=Text(title))
+    model = Column("model", no_wrap=True)
+    table = Table("level", model, "weight", "calibrator", "GMACs", "exit", "threshold", title=Text(title))
     for level in cascade.levels:
         last = level.index == len(cascade.levels) - 1
         ends = "always" if last else _in_words(level.exit, level.threshold)
@@ -226,7 +227,7 @@ def _print_table(cascade: ResolvedCascade) -> None:
                 *head[1:],
             )
         if not level.members:
-            table.add_row(Text(_heading(level)), "(a vote of all so far)", "", "", "", ends, f"{level.threshold:.4g}")
+            table.add_row(Text(_heading(level)), "(counts the votes)", "", "", "", ends, f"{level.threshold:.4g}")
         table.add_section()
     Console().print(table)
 
@@ -240,8 +241,8 @@ def _in_words(rule: ExitRule | None, threshold: float) -> str:
     from natix_cascade.spec.policy import Agreement, Threshold, Window
 
     if isinstance(rule, Threshold):
-        yes = "" if rule.yes is None else f"yes at {rule.yes:.4g} or more"
-        no = "" if rule.no is None else f"no at {rule.no:.4g} or less"
+        yes = "" if rule.yes is None else f"yes >= {rule.yes:.4g}"
+        no = "" if rule.no is None else f"no <= {rule.no:.4g}"
         return ", ".join(part for part in (yes, no) if part) or "never"
     if isinstance(rule, Agreement):
         return f"{rule.members} or more answers, {rule.ratio:.0%} of one mind"

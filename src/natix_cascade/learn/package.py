@@ -113,7 +113,7 @@ def make_policy(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Score the calibration split with every model and fit the policy; plain data, ready for JSON."""
-    bulk = BulkRunner(LoadedCascade(resolve(cascade, cards), weights))
+    bulk = BulkRunner(LoadedCascade(resolve(cascade, cards), weights, threads=1))
     views = calibration_views(rows, repetitions)
     scores: list[NDArray[np.float64]] = []
     labels: list[bool] = []

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from natix_cascade.decide import Progress, best_threshold, fit_platt, mcc, positive, replay
+from natix_cascade.report.study import without_exits
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.cascade import CascadeSpec
 from natix_cascade.spec.policy import LevelPolicy, Policy, Threshold
 from natix_cascade.spec.resolved import ResolvedCascade, resolve
 
-__all__ = ["fit_policy", "without_exits"]
+__all__ = ["fit_policy"]
 
 _DISAGREEMENTS = (0.0, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08)
 _GRID = np.concatenate([np.linspace(0.001, 0.05, 50), np.linspace(0.055, 0.945, 179), np.linspace(0.95, 0.999, 50)])
@@ -72,15 +73,6 @@ def fit_policy(
         if mcc(labels, answers) >= mcc(labels, wanted) - tolerance and spent < cost:
             best, cost = policy, spent
     return best
-
-
-def without_exits(cascade: ResolvedCascade) -> ResolvedCascade:
-    """The full ensemble: the same models and weights, asked all of them, one vote at the end."""
-    levels = tuple(
-        dataclasses.replace(level, exit=None, mode="all", vote=dataclasses.replace(level.vote, over="all"))
-        for level in cascade.levels
-    )
-    return dataclasses.replace(cascade, levels=levels)
 
 
 def _with_exits(

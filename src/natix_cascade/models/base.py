@@ -34,7 +34,7 @@ class Answers:
 class Model(Protocol):
     """A loaded model.
 
-    `predict` is called from one thread at a time for each model; `prepare` from many.
+    `prepare` and `predict` are called from several threads at a time.
     """
 
     @property

@@ -18,7 +18,6 @@ _COLUMN, _BAND = 160.0, 120.0
 def mcc_plot(evaluation: Evaluation) -> str:
     """MCC by level of difficulty, with intervals: the cascade, the full ensemble and the single models."""
     result, ensemble = evaluation.result, evaluation.ensemble
-    names = [level.level for level in result.levels]
     rows: list[tuple[str, float, float, float]] = [(v.level, v.mcc, v.low, v.high) for v in result.levels]
     rows.append(("mean", result.mean_mcc, result.low, result.high))
     if result.clean:

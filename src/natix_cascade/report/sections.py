@@ -27,32 +27,11 @@ _LEVELS = {
 def levels(evaluation: Evaluation) -> str:
     """MCC, accuracy and reward by level of difficulty, with confusions."""
     result = evaluation.result
-    shown = [*result.levels, *([result.clean] if result.clean else [])]
-    rows: list[tuple[str, ...]] = [
-        (
-            Markup(f'{level.level} <span class="soft">{_LEVELS.get(level.level, "")}</span>'),
-            str(level.n),
-            number(level.mcc),
-            interval(level.low, level.high),
-            percent(level.accuracy),
-            percent(level.recall),
-            percent(level.specificity),
-            number(level.reward),
-        )
-        for level in shown
-    ]
-    rows.append(
-        (
-            "mean of the levels",
-            "",
-            number(result.mean_mcc),
-            interval(result.low, result.high),
-            "",
-            percent(result.recall),
-            percent(result.specificity),
-            "",
-        )
-    )
+    rows = [_level(level) for level in result.levels]
+    mean = ("mean of the levels", "", number(result.mean_mcc), interval(result.low, result.high), "")
+    rows.append((*mean, percent(result.recall), percent(result.specificity), ""))
+    if result.clean:
+        rows.append(_level(result.clean))
     grid = "".join(_matrix(evaluation, level) for level in result.levels)
     return section(
         "levels",
@@ -62,9 +41,22 @@ def levels(evaluation: Evaluation) -> str:
             "Answers by level of difficulty. The reward is Subnet 72's, ((MCC + accuracy) / 2) cubed.",
             ("level", "answers", "MCC", "95 % interval", "accuracy", "recall", "specificity", "reward"),
             rows,
-            main=len(rows) - 1,
+            main=len(result.levels),
         ),
         f'<h3>Confusions</h3><div class="matrices">{grid}</div>',
+    )
+
+
+def _level(level: LevelResult) -> tuple[str, ...]:
+    return (
+        Markup(f'{level.level} <span class="soft">{_LEVELS.get(level.level, "")}</span>'),
+        str(level.n),
+        number(level.mcc),
+        interval(level.low, level.high),
+        percent(level.accuracy),
+        percent(level.recall),
+        percent(level.specificity),
+        number(level.reward),
     )
 
 
@@ -117,11 +109,12 @@ def cascade(evaluation: Evaluation) -> str:
         "Cascade and models",
         figure(
             exit_flow(evaluation),
-            Markup(f"{key} Where pictures leave, and with which answer; all levels of difficulty together."),
+            Markup(f"Where pictures leave, and with which answer: {key.strip()}; all levels of difficulty together."),
         ),
         table(
-            "The cascade, the full ensemble (all members vote on every picture, no exits) and each model alone. A model "
-            "alone is calibrated and decided as the policy says for its level; no threshold was chosen on these pictures.",
+            "The cascade, the full ensemble (all members vote on every picture, no exits) and each model alone. A "
+            "model alone is calibrated and decided as the policy says for its level; no threshold was chosen on "
+            "these pictures.",
             ("judge", *names, "mean MCC", "95 % interval", "recall", "specificity", "asked", "GMACs", "ms"),
             rows,
             main=0,
@@ -170,7 +163,7 @@ def parts(evaluation: Evaluation) -> str:
 
 def _part(item: PartResult) -> tuple[str, ...]:
     rates = (percent(item.recall), percent(item.specificity), percent(item.accuracy), number(item.mcc))
-    return (item.name, str(item.positives), str(item.negatives), *rates)
+    return (_wrapped(item.name), str(item.positives), str(item.negatives), *rates)
 
 
 def mistakes(evaluation: Evaluation, *, thumbnails: bool) -> str:
@@ -182,7 +175,7 @@ def mistakes(evaluation: Evaluation, *, thumbnails: bool) -> str:
     picture = ("~seen",) if thumbnails else ()
     rows = [
         (
-            Markup(f'<span class="wrap">{escape(item.name)}</span>'),
+            _wrapped(item.name),
             *((_thumbnail(item, flips=evaluation.settings.flips),) if thumbnails else ()),
             question.positive if item.label else question.negative,
             number(item.probability),
@@ -190,7 +183,7 @@ def mistakes(evaluation: Evaluation, *, thumbnails: bool) -> str:
             item.exit_level,
             f"{item.wrong} of {item.variants}",
             item.quality,
-            Markup(f'<span class="soft">{escape(item.source)}</span>'),
+            _wrapped(item.source),
         )
         for item in shown
     ]
@@ -206,10 +199,15 @@ def mistakes(evaluation: Evaluation, *, thumbnails: bool) -> str:
         "~source",
     )
     caption = (
-        f"The surest mistakes: {len(shown)} of {evaluation.mistaken} pictures with at least one wrong answer. Shown is each "
-        "picture's worst variant."
+        f"The surest mistakes: {len(shown)} of {evaluation.mistaken} pictures with at least one wrong answer. Shown is "
+        "each picture's worst variant."
     )
     return section("mistakes", "Mistakes", table(caption, head, rows))
+
+
+def _wrapped(text: str) -> Markup:
+    """A long name, which may break anywhere."""
+    return Markup(f'<span class="wrap">{escape(text)}</span>')
 
 
 def _thumbnail(item: Mistake, *, flips: bool) -> Markup:
@@ -220,7 +218,8 @@ def _thumbnail(item: Mistake, *, flips: bool) -> Markup:
     data = base64.b64encode(encode_jpeg(resize(pixels, _THUMBNAIL, _THUMBNAIL), quality=75)).decode()
     name = escape(f"{item.name} at {item.level}", quote=True)
     return Markup(
-        f'<img class="thumb" alt="{name}" width="{_THUMBNAIL}" height="{_THUMBNAIL}" src="data:image/jpeg;base64,{data}">'
+        f'<img class="thumb" alt="{name}" width="{_THUMBNAIL}" height="{_THUMBNAIL}" '
+        f'src="data:image/jpeg;base64,{data}">'
     )
 
 
@@ -249,11 +248,11 @@ def method(evaluation: Evaluation) -> str:
             ),
             (
                 "Time",
-                f"models {figures(result.ms)} ms, added up as if one after the other, batches; decoding at full size {figures(evaluation.decode_ms)} ms more",
+                f"models {figures(result.ms)} ms (added up, batches); decoding {figures(evaluation.decode_ms)} ms more",
             ),
             (
                 "Cost",
-                f"{price(result)}; {figures(result.gmacs)} GMACs; full ensemble {figures(evaluation.ensemble.gmacs)} GMACs",
+                f"{price(result)}; GMACs {figures(result.gmacs)}, full ensemble {figures(evaluation.ensemble.gmacs)}",
             ),
             ("Degraded answers", str(evaluation.degraded)),
             ("Not judged", str(len(evaluation.failures))),
@@ -263,6 +262,6 @@ def method(evaluation: Evaluation) -> str:
     )
     failures = ""
     if evaluation.failures:
-        rows = [(Markup(f'<span class="wrap">{escape(f.name)}</span>'), f.error) for f in evaluation.failures]
+        rows = [(_wrapped(f.name), f.error) for f in evaluation.failures]
         failures = table("Pictures that could not be judged; they are in no figure.", ("picture", "~why"), rows)
     return section("method", "How it was measured", listed, failures)

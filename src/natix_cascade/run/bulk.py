@@ -48,7 +48,7 @@ class BulkRunner:
     Parameters
     ----------
     loaded : LoadedCascade
-        The cascade and its models.
+        The cascade and its models; load it with ``threads=1``, for batches of one model run in parallel here.
     batch : int
         Most pictures in one call of a model; about 16 fits the caches of a CPU best.
     """
@@ -57,7 +57,8 @@ class BulkRunner:
         self.loaded = loaded
         self.batch = batch
         self.spent = Spent()
-        self._pool = ThreadPoolExecutor(cores(), thread_name_prefix="natix-bulk")
+        self._workers = cores()
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="natix-bulk")
 
     def close(self) -> None:
         """End the worker threads; the models stay loaded."""
@@ -142,8 +143,10 @@ class BulkRunner:
         except Exception as error:  # noqa: BLE001  # whatever it is, the model cannot be asked and drops out
             failures = [str(error) or type(error).__name__] * len(pixels)
         else:
-            for first in range(0, len(pixels), self.batch):
-                self._ask_batch(model, pixels, slice(first, first + self.batch), scores, failures)
+            # Batches in parallel, each on one thread, use small cores better than one batch on many threads.
+            step = min(self.batch, -(-len(pixels) // self._workers))
+            parts = [slice(first, first + step) for first in range(0, len(pixels), step)]
+            list(self._pool.map(lambda part: self._ask_batch(model, pixels, part, scores, failures), parts))
         seconds = time.perf_counter() - began
         self.spent.by_model[member.model] = self.spent.by_model.get(member.model, 0.0) + seconds
         return scores, failures, seconds * 1000 / max(len(pixels), 1)
@@ -157,7 +160,7 @@ class BulkRunner:
         failures: list[str | None],
     ) -> None:
         try:
-            inputs = list(self._pool.map(model.prepare, pixels[part]))
+            inputs = [model.prepare(item) for item in pixels[part]]
             answers = model.predict(inputs)
             check_answers(model, answers, len(inputs))
         except Exception as error:  # noqa: BLE001  # an engine may fail in any way; the picture must not be lost

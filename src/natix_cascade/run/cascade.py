@@ -151,7 +151,10 @@ class Cascade:
         self._wait_for(self._runner.warm_up())
 
     def close(self) -> None:
-        """Finish what is under way, then free threads and models."""
+        """Finish what `detect` has under way, then free threads and models.
+
+        A picture of `detect_async` ends with a ModelError at its next level.
+        """
         with self._lock:
             if self._closed:
                 return

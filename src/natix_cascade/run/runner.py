@@ -37,6 +37,8 @@ class _Way:
     explain: bool
     opinions: list[Opinion] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    level_began: float = 0.0
+    level_first: int = 0
 
     def left(self) -> float:
         """Seconds to the deadline."""
@@ -159,29 +161,23 @@ class Runner:
             ) from None
 
     async def _run(self, way: _Way) -> Verdict:
-        level_began, level_first, told = way.began, 0, -1
+        begun = -1
         for turn in self._rounds:
             if way.progress.exit_level[0] >= 0:
                 break
+            level = self._cascade.levels[turn.level]
             if way.left() <= 0:
                 self._out_of_time(way)
+                if begun == turn.level:
+                    self._tell_finished(way, level)
                 break
-            level = self._cascade.levels[turn.level]
-            if turn.level != told:
-                told, level_began, level_first = turn.level, time.perf_counter(), len(way.opinions)
+            if begun != turn.level:
+                begun, way.level_began, way.level_first = turn.level, time.perf_counter(), len(way.opinions)
                 if self._tell:
                     self._tell(LevelStarted(way.picture.id, level.name, self._to_ask(way, turn, level)))
-            await self._ask(way, turn, level, level_began)
-            if self._tell and (way.progress.exit_level[0] >= 0 or _is_last(turn, level)):
-                self._tell(
-                    LevelFinished(
-                        way.picture.id,
-                        level.name,
-                        tuple(way.opinions[level_first:]),
-                        bool(way.progress.exit_level[0] >= 0),
-                        (time.perf_counter() - level_began) * 1000,
-                    )
-                )
+            await self._ask(way, turn, level)
+            if way.progress.exit_level[0] >= 0 or _is_last(turn, level):
+                self._tell_finished(way, level)
         ended = Ended(
             way.picture.id, way.picture.sha256, way.opinions, (time.perf_counter() - way.began) * 1000, way.notes
         )
@@ -199,11 +195,18 @@ class Runner:
         ask = wanted(self._cascade, way.progress, turn)[0]
         return tuple(member.model for member, yes in zip(level.members, ask, strict=True) if yes)
 
+    def _tell_finished(self, way: _Way, level: Level) -> None:
+        if not self._tell:
+            return
+        opinions, exited = tuple(way.opinions[way.level_first :]), bool(way.progress.exit_level[0] >= 0)
+        latency_ms = (time.perf_counter() - way.level_began) * 1000
+        self._tell(LevelFinished(way.picture.id, level.name, opinions, exited, latency_ms))
+
     def _out_of_time(self, way: _Way) -> None:
         way.note_deadline()
         stop(self._cascade, way.progress, np.array([True]))
 
-    async def _ask(self, way: _Way, turn: Round, level: Level, level_began: float) -> None:
+    async def _ask(self, way: _Way, turn: Round, level: Level) -> None:
         """Ask the wanted members of one round and hand their answers to the arithmetic."""
         ask = wanted(self._cascade, way.progress, turn)[0]
         members = [m for m, yes in zip(self._cascade.members[turn.first : turn.last], ask, strict=True) if yes]
@@ -212,7 +215,7 @@ class Runner:
         futures = {asyncio.wrap_future(self._submit(member, way)): member for member in members}
         timeout = way.left()
         if level.budget_ms is not None:
-            timeout = min(timeout, level.budget_ms / 1000 - (asked_at - level_began))
+            timeout = min(timeout, level.budget_ms / 1000 - (asked_at - way.level_began))
         if futures:
             try:
                 await asyncio.wait(futures, timeout=None if timeout == float("inf") else max(timeout, 0.0))

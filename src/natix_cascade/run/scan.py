@@ -111,7 +111,7 @@ def scan(
     --------
     >>> from natix_cascade.run.loaded import LoadedCascade
     >>> from natix_cascade.run.scan import scan
-    >>> summary = scan("pictures", "verdicts.parquet", LoadedCascade.load())  # doctest: +SKIP
+    >>> summary = scan("pictures", "verdicts.parquet", LoadedCascade.load(threads=1))  # doctest: +SKIP
     """
     for name, value in (("chunk", chunk), ("workers", workers), ("limit", limit)):
         if value is not None and value < 1:
