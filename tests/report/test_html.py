@@ -81,7 +81,7 @@ def test_the_page_has_the_figures(found: Evaluation) -> None:
         for key in ("mcc", "reward", "low", "high"):
             assert number(level[key]) in text
     assert number(data["mean_mcc"]) in text
-    assert f"{100 * data['specificity']:.1f} %" in text
+    assert f"{100 * data['specificity_pooled']:.1f} %" in text
     for name, share in data["exit_shares"].items():
         assert re.search(rf"{name}", text)
         assert f"{100 * share:.0f} %" in text or f"{100 * share:.1f} %" in text

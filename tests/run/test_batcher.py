@@ -341,3 +341,14 @@ def test_the_worker_outlives_a_storm_of_failures_and_cancellations(batcher_of: M
     answers = [batcher.submit(numbered(7)) for _ in range(3)]
     wait(answers, LONG)
     assert any(f.exception() is None for f in answers)
+
+
+def test_a_model_that_hangs_does_not_hold_up_closing() -> None:
+    model = ScriptedModel("stuck", fault="hang")
+    batcher = Batcher(lambda: model)
+    future = batcher.submit(np.zeros((32, 32, 3), np.uint8))
+    began = time.monotonic()
+    batcher.close(0.2)
+    assert time.monotonic() - began < 20
+    assert not future.done()
+    model.release.set()

@@ -89,7 +89,7 @@ def _some(evaluation: Evaluation) -> str:
 def _tiles(evaluation: Evaluation) -> str:
     result, first = evaluation.result, evaluation.exits[0]
     recalls = ", ".join(
-        f"{name} {percent(value)}" for name, value in evaluation.recall_by_quality.items() if value is not None
+        f"{name} {percent(value)}" for name, value in evaluation.recall_by_quality_pooled.items() if value is not None
     )
     tiles = [
         ("Mean MCC", number(result.mean_mcc), f"95 % interval {interval(result.low, result.high)}"),

@@ -58,7 +58,10 @@ class Evaluation:
     exits : tuple of ExitResult
         By level of the cascade.
     recall_by_quality : dict
-        A, S and B, pooled over L0 to L3; None where there are no such pictures.
+        A, S and B at the first level (L0): the whole picture, for a crop may have lost the works; None where there
+        are no such pictures.
+    recall_by_quality_pooled : dict
+        The same over all levels.
     qualities, sources : tuple of PartResult
         Parts of the data.
     calibration : Calibration
@@ -97,6 +100,7 @@ class Evaluation:
     thresholds: dict[str, float]
     exits: tuple[ExitResult, ...]
     recall_by_quality: dict[str, float | None]
+    recall_by_quality_pooled: dict[str, float | None]
     qualities: tuple[PartResult, ...]
     sources: tuple[PartResult, ...]
     calibration: Calibration
@@ -130,9 +134,11 @@ class Evaluation:
             "mean_mcc": result.mean_mcc,
             "mean_mcc_low": result.low,
             "mean_mcc_high": result.high,
-            "recall": result.recall,
             "recall_by_quality": dict(self.recall_by_quality),
-            "specificity": result.specificity,
+            "specificity": result.levels[0].specificity if result.levels else None,
+            "recall_pooled": result.recall,
+            "recall_by_quality_pooled": dict(self.recall_by_quality_pooled),
+            "specificity_pooled": result.specificity,
             "exit_shares": {item.level: item.share for item in self.exits},
             "exits": [asdict(item) for item in self.exits],
             "levels_executed": {item.level: item.executed for item in self.exits},

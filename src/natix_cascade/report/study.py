@@ -114,7 +114,11 @@ class Study:
         mistakes = self._mistakes()
         quality = np.array([row.quality for row in self.rows], dtype=np.str_)
         source = np.array([row.source for row in self.rows], dtype=np.str_)
+        whole_picture = self.truth.level == self.settings.levels[0]
         tiers = {name: rates(pooled(self.truth, self.answers, quality == name))[0] for name in QUALITIES}
+        first = {
+            name: rates(pooled(self.truth, self.answers, (quality == name) & whole_picture))[0] for name in QUALITIES
+        }
         executed = self.progress.reached.astype(np.float64)
         return Evaluation(
             cascade=cascade.name,
@@ -130,7 +134,8 @@ class Study:
             models=tuple(self._judge(judge) for judge in self._single()),
             thresholds={level.name: level.threshold for level in cascade.levels},
             exits=self._exits(),
-            recall_by_quality=tiers,
+            recall_by_quality=first,
+            recall_by_quality_pooled=tiers,
             qualities=part_results(self.truth, self.answers, quality, records.row),
             sources=part_results(self.truth, self.answers, source, records.row),
             calibration=self._calibration(),

@@ -83,8 +83,11 @@ class Batcher:
             self._queue.put(_Question(pixels, explain, future, time.perf_counter()))
         return future
 
-    def close(self) -> None:
-        """Answer what waits, then end the worker and free the model."""
+    def close(self, limit_s: float = 10.0) -> None:
+        """Answer what waits, then end the worker and free the model.
+
+        A model that hangs is left behind after `limit_s` seconds; its thread does not keep the process alive.
+        """
         with self._lock:
             if self._closed:
                 return
@@ -92,7 +95,9 @@ class Batcher:
             thread = self._thread
             self._queue.put(None)
         if thread is not None:
-            thread.join()
+            thread.join(limit_s)
+            if thread.is_alive():
+                return
         if self._model is not None:
             self._model.close()
 

@@ -135,11 +135,12 @@ class Runner:
             self._tell(PictureFailed(shown, error))
             raise
 
-    def close(self) -> None:
-        """Finish what is under way, then free threads and models."""
+    def close(self, limit_s: float = 10.0) -> None:
+        """Finish what is under way, then free threads and models; models that hang longer are left behind."""
         self._closed = True
+        until = time.monotonic() + limit_s
         for batcher in self._batchers.values():
-            batcher.close()
+            batcher.close(max(until - time.monotonic(), 0.0))
         self._decoders.shutdown()
         self.loaded.close()
 
