@@ -122,7 +122,7 @@ def test_bulk_alone_and_at_once_give_the_same_verdicts_bit_for_bit(
 
 
 def test_the_shipped_cascade_judges_alike_in_bulk_and_alone(embedded: Cascade, scenes: list[bytes]) -> None:
-    loaded = embedded._runner.loaded
+    loaded = embedded._loaded
     pictures = [decode(scene, short_side=loaded.short_side) for scene in scenes]
     bulk = BulkRunner(loaded, batch=16)
     expected = [essence(result) for result in bulk.judge(pictures)]

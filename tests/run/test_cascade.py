@@ -117,7 +117,7 @@ def test_all_kinds_of_sources_give_the_same_verdict(cascade_of: CascadeOf, scene
 def test_bad_pictures_raise_their_error_and_nobody_is_asked(
     embedded: Cascade, data: bytes, kind: type[PictureError], status: int
 ) -> None:
-    with Cascade(embedded._runner.loaded.__class__(embedded.spec, {}), limits=Limits(max_pixels=50_000)) as cascade:
+    with Cascade(embedded._loaded.__class__(embedded.spec, {}), limits=Limits(max_pixels=50_000)) as cascade:
         with pytest.raises(kind) as caught:
             cascade.detect(data)
         assert caught.value.status == status
@@ -230,7 +230,7 @@ def test_close_lets_pictures_under_way_in_other_threads_come_to_their_end(cascad
     with ThreadPoolExecutor(5) as pool:
         answers = [pool.submit(cascade.detect, grey(value)) for value in range(4)]
         limit = time.monotonic() + LONG
-        while len(asyncio.all_tasks(cascade._loop)) < 4 if cascade._loop else True:
+        while cascade._asking < 4:
             assert time.monotonic() < limit
             time.sleep(0.005)
         closing = pool.submit(cascade.close)
@@ -245,17 +245,17 @@ def test_close_lets_pictures_under_way_in_other_threads_come_to_their_end(cascad
 def test_warm_up_loads_the_shipped_models(scenes: list[bytes]) -> None:
     with Cascade.load("embedded", threads=1) as cascade:
         cascade.warm_up()
-        assert set(cascade._runner.loaded._models) == set(cascade.spec.models)
+        assert set(cascade._loaded._models) == set(cascade.spec.models)
         assert cascade.detect(scenes[0]).latency_ms < LONG * 1000
 
 
 def test_the_shipped_cascade_loads_only_what_it_asks(scenes: list[bytes]) -> None:
     with Cascade.load("embedded") as cascade:
         asked: set[str] = set()
-        assert not cascade._runner.loaded._models
+        assert not cascade._loaded._models
         for scene in scenes:
             asked |= {o.model for o in cascade.detect(scene).opinions}
-            assert set(cascade._runner.loaded._models) == asked
+            assert set(cascade._loaded._models) == asked
 
 
 def test_the_shipped_cascade_answers_alike_alone_and_in_a_crowd(embedded: Cascade, scenes: list[bytes]) -> None:

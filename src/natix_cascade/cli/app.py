@@ -45,7 +45,7 @@ def _root(
 def run() -> None:
     """Run the command line; errors that are raised on purpose are one sentence, not a traceback."""
     try:
-        app()
+        app(prog_name="natix-cascade")
     except CascadeError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(UNUSABLE) from None

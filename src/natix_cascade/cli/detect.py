@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,8 +21,6 @@ from natix_cascade.cli.common import (
 
 if TYPE_CHECKING:
     from natix_cascade.decide.verdict import Verdict
-    from natix_cascade.run.bulk import BulkRunner
-    from natix_cascade.run.cascade import Cascade
     from natix_cascade.spec.resolved import ResolvedCascade
 
 __all__ = ["detect"]
@@ -50,6 +46,7 @@ def detect(
     With --json: one object for one file, one line (NDJSON) for each of several. Exit code 1 when a picture failed.
     """
     from natix_cascade.errors import CascadeError
+    from natix_cascade.run.cascade import Cascade
 
     files = [Path("-")] if inputs == ["-"] else picture_files(inputs)
     if not files:
@@ -61,69 +58,23 @@ def detect(
             fail(f"no folder for explanations at {explain}: {error.strerror}")
     single = len(files) == 1 and not Path(inputs[0]).is_dir()
     failures = 0
-    with _Asker(cascade, policy, explain=explain is not None, deadline_ms=deadline_ms) as asker:
+    with Cascade.load(cascade, policy=policy) as loaded:
         for path in files:
             source: Any = sys.stdin.buffer.read(_MAX_STDIN) if str(path) == "-" else path
             try:
-                verdict = asker.ask(source, str(path))
+                verdict = loaded.detect(source, deadline_ms=deadline_ms, explain=explain is not None, name=str(path))
             except CascadeError as error:
                 failures += 1
                 _failed(path, error, json_output=json_output, lines=not single)
                 continue
-            shown = _explain(explain, path, source, verdict, asker.spec) if explain else None
+            shown = _explain(explain, path, source, verdict, loaded.spec) if explain else None
             if json_output:
                 extra = {"explanation": str(shown)} if shown else {}
                 print_json(verdict.as_dict() | extra, lines=not single)
             else:
-                _print(path, verdict, asker.spec, detailed=single, shown=shown)
+                _print(path, verdict, loaded.spec, detailed=single, shown=shown)
     if failures:
         raise typer.Exit(FAILED)
-
-
-class _Asker:
-    """Asks a cascade picture by picture; without heat maps and deadlines it does without an event loop, which starts
-    a tenth faster.
-    """
-
-    def __init__(self, cascade: str, policy: str | None, *, explain: bool, deadline_ms: float | None) -> None:
-        self._explain, self._deadline_ms = explain, deadline_ms
-        self._cascade: Cascade | None = None
-        self._bulk: BulkRunner | None = None
-        if explain or deadline_ms is not None:
-            from natix_cascade.run.cascade import Cascade
-
-            self._cascade = Cascade.load(cascade, policy=policy)
-            self.spec = self._cascade.spec
-        else:
-            from natix_cascade.run.bulk import BulkRunner
-            from natix_cascade.run.loaded import LoadedCascade
-
-            self._bulk = BulkRunner(LoadedCascade.load(cascade, policy=policy))
-            self.spec = self._bulk.loaded.resolved
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        if self._cascade is not None:
-            self._cascade.close()
-        if self._bulk is not None:
-            self._bulk.close()
-
-    def ask(self, source: Any, name: str) -> Verdict:
-        """The verdict of one picture; raises CascadeError when there is none."""
-        if self._cascade is not None:
-            return self._cascade.detect(source, deadline_ms=self._deadline_ms, explain=self._explain, name=name)
-        from natix_cascade.errors import CascadeError
-        from natix_cascade.image import decode
-
-        bulk = cast("BulkRunner", self._bulk)
-        began = time.perf_counter()
-        picture = decode(source, short_side=bulk.loaded.short_side, id=name)
-        verdict = bulk.judge([picture])[0]
-        if isinstance(verdict, CascadeError):
-            raise verdict
-        return dataclasses.replace(verdict, latency_ms=(time.perf_counter() - began) * 1000)
 
 
 def _failed(path: Path, error: Exception, *, json_output: bool, lines: bool) -> None:

@@ -146,7 +146,10 @@ class BulkRunner:
             # Batches in parallel, each on one thread, use small cores better than one batch on many threads.
             step = min(self.batch, -(-len(pixels) // self._workers))
             parts = [slice(first, first + step) for first in range(0, len(pixels), step)]
-            list(self._pool.map(lambda part: self._ask_batch(model, pixels, part, scores, failures), parts))
+            if len(parts) == 1:
+                self._ask_batch(model, pixels, parts[0], scores, failures)
+            else:
+                list(self._pool.map(lambda part: self._ask_batch(model, pixels, part, scores, failures), parts))
         seconds = time.perf_counter() - began
         self.spent.by_model[member.model] = self.spent.by_model.get(member.model, 0.0) + seconds
         return scores, failures, seconds * 1000 / max(len(pixels), 1)

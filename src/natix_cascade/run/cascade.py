@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
+import dataclasses
 import threading
-from collections.abc import Coroutine, Iterable
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from natix_cascade.decide.verdict import Verdict
-from natix_cascade.errors import ModelError
-from natix_cascade.image import Limits, Picture
+from natix_cascade.errors import CascadeError, ModelError
+from natix_cascade.image import Limits, Picture, decode
 from natix_cascade.image.source import Source
+from natix_cascade.run.bulk import BulkRunner
 from natix_cascade.run.events import Listener
 from natix_cascade.run.loaded import LoadedCascade
-from natix_cascade.run.runner import Runner
 from natix_cascade.spec.cascade import CascadeSpec
 from natix_cascade.spec.policy import Policy
 from natix_cascade.spec.resolved import ResolvedCascade
 
+if TYPE_CHECKING:
+    from natix_cascade.run.background import Background
+
 __all__ = ["Cascade"]
 
-T = TypeVar("T")
+_CLOSED = "the cascade is closed; load it again to ask more"
 
 
 class Cascade:
@@ -53,11 +57,17 @@ class Cascade:
         limits: Limits | None = None,
         max_batch: int = 16,
     ) -> None:
-        self._runner = Runner(loaded, listeners=listeners, limits=limits, max_batch=max_batch)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._loaded = loaded
+        self._listeners = tuple(listeners)
+        self._limits = limits or Limits()
+        self._max_batch = max_batch
+        self._direct = BulkRunner(loaded)
+        self._background: Background | None = None
+        self._state = threading.Condition()
+        self._asking = 0
         self._closed = False
+        resolved = loaded.resolved
+        self._timed = resolved.deadline_ms is not None or any(level.budget_ms for level in resolved.levels)
 
     @classmethod
     def load(
@@ -96,7 +106,7 @@ class Cascade:
     @property
     def spec(self) -> ResolvedCascade:
         """Levels, cards and policy."""
-        return self._runner.loaded.resolved
+        return self._loaded.resolved
 
     def detect(
         self,
@@ -133,7 +143,10 @@ class Cascade:
         ModelError
             No model answered.
         """
-        return self._wait_for(self.detect_async(source, deadline_ms=deadline_ms, explain=explain, name=name))
+        if not explain and deadline_ms is None and not self._timed and not self._listeners:
+            return self._detect_here(source, name)
+        engine = self._engine()
+        return engine.wait_for(engine.runner.detect(source, deadline_ms=deadline_ms, explain=explain, name=name))
 
     async def detect_async(
         self,
@@ -144,29 +157,28 @@ class Cascade:
         name: str | None = None,
     ) -> Verdict:
         """As `detect`, from a coroutine; many at a time are batched for each model."""
-        return await self._runner.detect(source, deadline_ms=deadline_ms, explain=explain, name=name)
+        runner = self._engine().runner
+        return await runner.detect(source, deadline_ms=deadline_ms, explain=explain, name=name)
 
     def warm_up(self) -> None:
         """Load every model and ask it once, so that the first picture does not wait."""
-        self._wait_for(self._runner.warm_up())
+        engine = self._engine()
+        engine.wait_for(engine.runner.warm_up())
 
     def close(self) -> None:
         """Finish what `detect` has under way, then free threads and models.
 
         A picture of `detect_async` ends with a ModelError at its next level.
         """
-        with self._lock:
+        with self._state:
             if self._closed:
                 return
             self._closed = True
-            loop, thread = self._loop, self._thread
-        if loop is not None:
-            asyncio.run_coroutine_threadsafe(_others_done(), loop).result()
-        self._runner.close()
-        if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+            self._state.wait_for(lambda: self._asking == 0)
+        if self._background is not None:
+            self._background.close()
+        self._direct.close()
+        self._loaded.close()
 
     def __enter__(self) -> Self:
         return self
@@ -176,25 +188,36 @@ class Cascade:
     ) -> None:
         self.close()
 
-    def _wait_for(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run work in the event loop that serves callers who are not asynchronous themselves."""
-        with self._lock:  # held until the work is in the loop: `close` waits for all that got there
+    def _detect_here(self, source: Source | Picture, name: str | None) -> Verdict:
+        """Judge in the caller's thread: nothing has to be cut short or told, so no other thread is needed."""
+        with self._state:
             if self._closed:
-                work.close()
-                raise ModelError("the cascade is closed; load it again to ask more")
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="natix-loop", daemon=True)
-                self._thread.start()
-            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+                raise ModelError(_CLOSED)
+            self._asking += 1
         try:
-            return future.result()
-        except BaseException:  # interrupted: nobody waits for it any more
-            future.cancel()
-            raise
+            began = time.perf_counter()
+            if isinstance(source, Picture):
+                picture = source if name is None else dataclasses.replace(source, id=name)
+            else:
+                picture = decode(source, limits=self._limits, short_side=self._loaded.short_side, id=name)
+            verdict = self._direct.judge([picture])[0]
+        finally:
+            with self._state:
+                self._asking -= 1
+                self._state.notify_all()
+        if isinstance(verdict, CascadeError):
+            raise verdict
+        return dataclasses.replace(verdict, latency_ms=(time.perf_counter() - began) * 1000)
 
+    def _engine(self) -> Background:
+        """The asynchronous runner: for coroutines, deadlines, heat maps and listeners."""
+        from natix_cascade.run.background import Background  # noqa: PLC0415  # a lone picture does without asyncio
+        from natix_cascade.run.runner import Runner  # noqa: PLC0415
 
-async def _others_done() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    if others:
-        await asyncio.wait(others)
+        with self._state:
+            if self._closed:
+                raise ModelError(_CLOSED)
+            if self._background is None:
+                runner = Runner(self._loaded, listeners=self._listeners, limits=self._limits, max_batch=self._max_batch)
+                self._background = Background(runner)
+            return self._background
