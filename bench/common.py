@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from natix_cascade.errors import CascadeError
-from natix_cascade.report.files import write_whole
+from natix_cascade.files import write_whole
 from natix_cascade.report.manifest import Row, read_manifest
 from natix_cascade.run.loaded import cores
 

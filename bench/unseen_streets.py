@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from natix_cascade.files import write_whole
 from natix_cascade.report.manifest import Row, read_manifest
 
 RESULT = Path(__file__).parent / "results" / "unseen_streets.json"
@@ -31,9 +32,9 @@ FOLDS = (
     ("mi3_san_francisco", "mi3_indianapolis", "ikatsamenis", "99succubus", "michaelgallacher"),
 )
 VARIANTS = {
-    "average pool, photographs only": {"pool": "average", "composites": 0.0},
-    "log-sum-exp pool, photographs only": {"pool": "log-sum-exp", "composites": 0.0},
-    "+ rendered roadwork composited": {"pool": "log-sum-exp", "composites": 0.2},
+    "average-pool": {"pool": "average", "composites": 0.0},
+    "log-sum-exp": {"pool": "log-sum-exp", "composites": 0.0},
+    "composites-20": {"pool": "log-sum-exp", "composites": 0.2},
 }
 REAL = ("A", "S")
 
@@ -149,7 +150,7 @@ def main() -> None:
         "folds": FOLDS,
         "variants": variants,
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    write_whole(RESULT, (json.dumps(result, indent=1) + "\n").encode())
     for name, figures in variants.items():
         print(f"{name:<42} {figures['auc_by_level']}  {figures['recall_real_work_zones_at_95_specificity']}")
 

@@ -76,7 +76,7 @@ def evaluate(
         if html is not None:
             write_html(result, html, thumbnails=thumbnails)
         if out is not None:
-            from natix_cascade.report.files import write_whole
+            from natix_cascade.files import write_whole
 
             text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
             write_whole(out, f"{text}\n".encode())

@@ -14,6 +14,7 @@ from typing import Annotated
 import torch
 import typer
 
+from natix_cascade.files import write_whole
 from natix_cascade.learn.data import composites, load_pictures, sample_weights
 from natix_cascade.learn.network import RoadNet
 from natix_cascade.learn.package import make_policy, members_shipped, restore, ship_member
@@ -109,7 +110,7 @@ def package(
         repetitions=repetitions,
         on_progress=lambda done, total: typer.echo(f"scored {done}/{total}", err=True),
     )
-    (policies / "embedded.json").write_text(json.dumps(policy, indent=2) + "\n", "utf-8")
+    write_whole(policies / "embedded.json", (json.dumps(policy, indent=2) + "\n").encode())
     if out is None:
         typer.echo(f"wrote {library.write_bundle()}")
 

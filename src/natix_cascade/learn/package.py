@@ -12,6 +12,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from natix_cascade.files import write_whole
 from natix_cascade.image import Level, Picture, challenge, decode
 from natix_cascade.learn.export import Storage, count_gmacs, export_onnx, sha256_of
 from natix_cascade.learn.network import RoadNet
@@ -91,7 +92,7 @@ def ship_member(member: Member, checkpoint: Path, weights: Path, catalogue: Path
     priced = {"gmacs": round(gmacs, 4), "usd": float(f"{seconds / 3600 * USD_PER_CORE_HOUR:.3g}")}
     data = plain(card) | {"cost": priced}
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
-    (catalogue / f"{member.name}.yaml").write_text(text, "utf-8")
+    write_whole(catalogue / f"{member.name}.yaml", text.encode())
     return read_spec(catalogue / f"{member.name}.yaml", ModelCard)
 
 

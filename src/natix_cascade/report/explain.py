@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 
 from natix_cascade.decide.verdict import Verdict
 from natix_cascade.errors import CascadeError
+from natix_cascade.files import write_whole
 from natix_cascade.report.chips import CARD_GAP, draw_path, path_height
-from natix_cascade.report.files import write_whole
 from natix_cascade.report.ink import INK, MARGIN, NO, PAPER, SOFT, WIDTH, YES, font, shorten
 from natix_cascade.spec.cascade import Question
 from natix_cascade.spec.resolved import ResolvedCascade

@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
+from natix_cascade.files import write_whole
 from natix_cascade.report import sections
-from natix_cascade.report.files import write_whole
 from natix_cascade.report.markup import interval, number, percent
 from natix_cascade.report.results import Evaluation
 from natix_cascade.report.wording import figures, price, when

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from natix_cascade.errors import SpecError
+from natix_cascade.files import write_whole
 from natix_cascade.spec.base import Spec
 from natix_cascade.spec.build import build, plain
 from natix_cascade.spec.card import ModelCard
@@ -68,7 +69,8 @@ def read_sources() -> Bundle:
 
 def write_bundle() -> Path:
     """Write the validated form of the shipped files; run after one of them changed."""
-    _BUNDLE.write_text(json.dumps(plain(read_sources()), separators=(",", ":"), sort_keys=True) + "\n", "utf-8")
+    text = json.dumps(plain(read_sources()), separators=(",", ":"), sort_keys=True)
+    write_whole(_BUNDLE, f"{text}\n".encode())
     bundle.cache_clear()
     return _BUNDLE
 
@@ -186,6 +188,6 @@ def write_json_schema(folder: Path) -> list[Path]:
     written = []
     for kind, name in ((ModelCard, "card"), (CascadeSpec, "cascade"), (Policy, "policy")):
         path = folder / f"{name}.schema.json"
-        path.write_text(json.dumps(TypeAdapter(kind).json_schema(), indent=2) + "\n", "utf-8")
+        write_whole(path, (json.dumps(TypeAdapter(kind).json_schema(), indent=2) + "\n").encode())
         written.append(path)
     return written

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import tempfile
 from pathlib import Path
 
+from natix_cascade.files import write_whole
 from natix_cascade.testing.scenes import TIMES, WEATHERS, render_scene
 
 __all__ = ["COLUMNS", "write_scenes"]
@@ -63,21 +62,8 @@ def write_scenes(folder: Path | str, count: int, *, seed: int = 0, size: tuple[i
             time_of_day=TIMES[turn % len(TIMES)],
         )
         name = f"scenes/{index:05d}.jpg"
-        _write(root / name, scene.jpeg())
+        write_whole(root / name, scene.jpeg())
         writer.writerow((name, label, f"scene{seed + index:06d}", "test", "A" if label else "N"))
     manifest = root / "manifest.csv"
-    _write(manifest, table.getvalue().encode())
+    write_whole(manifest, table.getvalue().encode())
     return manifest
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put the content in place whole, or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 __all__ = ["write_whole"]
@@ -17,6 +16,8 @@ def write_whole(path: str | Path, content: bytes) -> Path:
     OSError
         The folder cannot be written.
     """
+    import tempfile  # noqa: PLC0415  # slow to import; reading cascades does not need it
+
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
