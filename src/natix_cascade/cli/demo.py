@@ -67,7 +67,8 @@ def demo(
         chosen = max(range(len(rows)), key=lambda i: (rows[i].label, verdicts[i].detected, len(verdicts[i].opinions)))
         picture = out / "explained.png"
         write_explanation(picture, decode(rows[chosen].path).pixels, verdicts[chosen], cascade=loaded.spec)
-    say(f"\n  {right} of {len(rows)} right. Rendered scenes say that it works, not how good it is: see the README.")
+    say(f"\n  {right} of {len(rows)} right. The models learned from photographs: rendered scenes show that it works,")
+    say("  not how good it is; the README has the figures on photographs.")
     report = out / "report.html"
     write_html(evaluate(LoadedCascade.load(cascade, threads=1), rows), report)
     say(f"\nOne verdict explained  {picture}\nThe report             {report}\n{_NEXT}")
