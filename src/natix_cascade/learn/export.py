@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,16 +53,19 @@ def export_onnx(network: RoadNet, side: int, path: Path, *, storage: Storage = "
     example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         raw = Path(folder) / "raw.onnx"
-        torch.onnx.export(
-            _Served(network).eval(),
-            (example,),
-            str(raw),
-            input_names=["pixels"],
-            output_names=["logit", "heat_map"],
-            dynamic_axes={"pixels": {0: "n"}, "logit": {0: "n"}, "heat_map": {0: "n"}},
-            opset_version=_OPSET,
-            dynamo=False,
-        )
+        with warnings.catch_warnings():
+            # The exporter by tracing is deprecated but needs no further package; sizes are constants here on purpose.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                _Served(network).eval(),
+                (example,),
+                str(raw),
+                input_names=["pixels"],
+                output_names=["logit", "heat_map"],
+                dynamic_axes={"pixels": {0: "n"}, "logit": {0: "n"}, "heat_map": {0: "n"}},
+                opset_version=_OPSET,
+                dynamo=False,
+            )
         model = onnx.load(str(raw))
         if storage != "fp32":
             _shrink(model.graph, storage)

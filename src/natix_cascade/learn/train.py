@@ -161,7 +161,7 @@ def train(  # one loop, read from top to bottom
         schedule.step()
         mean.update(step)
         if on_step is not None:
-            on_step(step, float(loss), time.perf_counter() - began)
+            on_step(step, float(loss.detach()), time.perf_counter() - began)
     return mean.into(model).eval()
 
 
