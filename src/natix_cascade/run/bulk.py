@@ -50,10 +50,10 @@ class BulkRunner:
     loaded : LoadedCascade
         The cascade and its models; load it with ``threads=1``, for batches of one model run in parallel here.
     batch : int
-        Most pictures in one call of a model; about 16 fits the caches of a CPU best.
+        Most pictures in one call of a model; more is no faster on a CPU and takes more memory.
     """
 
-    def __init__(self, loaded: LoadedCascade, *, batch: int = 16) -> None:
+    def __init__(self, loaded: LoadedCascade, *, batch: int = 8) -> None:
         self.loaded = loaded
         self.batch = batch
         self.spent = Spent()
@@ -75,6 +75,8 @@ class BulkRunner:
         progress = start(cascade, len(pictures))
         opinions: list[list[Opinion]] = [[] for _ in pictures]
         for turn in rounds(cascade):
+            if (progress.exit_level >= 0).all():
+                break
             ask = wanted(cascade, progress, turn)
             scores, failed = np.full(ask.shape, np.nan), np.zeros(ask.shape, bool)
             level = cascade.levels[turn.level]
