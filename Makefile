@@ -47,6 +47,7 @@ check: $(VENV)/.dev ## Lint, types, import directions
 
 bench: $(VENV)/.dev ## Measure every claim; needs the labelled pictures (MANIFEST=...) for the first
 	$(BIN)/python bench/accuracy.py $(MANIFEST)
+	$(BIN)/python bench/card_metrics.py
 	$(BIN)/python bench/scan_speed.py $(MANIFEST)
 	$(BIN)/python bench/latency.py
 	$(BIN)/python bench/memory.py
