@@ -18,8 +18,8 @@ from natix_cascade.models.base import Answers
 from natix_cascade.run.loaded import LoadedCascade
 from natix_cascade.spec.card import Cost, InputSpec, ModelCard, WeightsSpec
 from natix_cascade.spec.cascade import CascadeSpec, LevelSpec, MemberSpec
-from natix_cascade.spec.policy import Threshold
 from natix_cascade.spec.resolved import resolve
+from natix_cascade.spec.rules import Threshold
 from natix_cascade.testing import write_scenes
 
 app = typer.Typer()

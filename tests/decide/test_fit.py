@@ -20,7 +20,7 @@ from natix_cascade.decide import (
     sigmoid,
 )
 from natix_cascade.errors import CascadeError
-from natix_cascade.spec.policy import Calibrator, Platt, Temperature
+from natix_cascade.spec.rules import Calibrator, Platt, Temperature
 
 Fit = Callable[..., Calibrator]
 FITS: list[Fit] = [fit_temperature, fit_platt, fit_isotonic, fit_binning]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from natix_cascade.decide import EPS, VoteMethod, calibrate, consensus, exits, logit, sigmoid, vote
 from natix_cascade.decide.calibration import calibrate_columns
 from natix_cascade.errors import CascadeError, SpecError
-from natix_cascade.spec.policy import (
+from natix_cascade.spec.rules import (
     Agreement,
     Binning,
     Calibrator,

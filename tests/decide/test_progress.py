@@ -25,7 +25,8 @@ from natix_cascade.decide import (
 )
 from natix_cascade.errors import CascadeError
 from natix_cascade.spec.cascade import Question
-from natix_cascade.spec.policy import (
+from natix_cascade.spec.resolved import Level, Member, ResolvedCascade
+from natix_cascade.spec.rules import (
     Agreement,
     Binning,
     Identity,
@@ -36,7 +37,6 @@ from natix_cascade.spec.policy import (
     VoteSpec,
     Window,
 )
-from natix_cascade.spec.resolved import Level, Member, ResolvedCascade
 
 MODES = ["all", "one", "until-agreement"]
 EXITS = [None, Threshold(yes=0.8, no=0.2), Agreement(members=2, ratio=0.7), Window(half_width=1.0)]
@@ -53,6 +53,7 @@ law = settings(deadline=None, max_examples=50)
 def cascade_of(*levels: dict) -> ResolvedCascade:
     """Build a cascade from plain entries; members are such entries too, or just their number."""
     built: list[Level] = []
+    seen: tuple[Member, ...] = ()
     column = 0
     for index, entry in enumerate(levels):
         given_members = entry.get("members", 1)
@@ -70,6 +71,7 @@ def cascade_of(*levels: dict) -> ResolvedCascade:
             for offset, member in enumerate(given_members)
         )
         column += len(members)
+        seen += members
         built.append(
             Level(
                 index=index,
@@ -77,6 +79,7 @@ def cascade_of(*levels: dict) -> ResolvedCascade:
                 members=members,
                 mode=entry.get("mode", "all"),
                 vote=entry.get("vote", VoteSpec()),
+                weights=tuple(m.weight for m in (seen if entry.get("vote", VoteSpec()).over == "all" else members)),
                 exit=entry.get("exit"),
                 threshold=entry.get("threshold", 0.5),
                 budget_ms=None,

@@ -13,7 +13,8 @@ import pytest
 from natix_cascade.errors import ModelError, SpecError
 from natix_cascade.run.loaded import LoadedCascade
 from natix_cascade.spec.cascade import Question
-from natix_cascade.spec.policy import Agreement, Policy, Temperature, Threshold
+from natix_cascade.spec.policy import Policy
+from natix_cascade.spec.rules import Agreement, Temperature, Threshold
 from natix_cascade.testing import ScriptedLevel, ScriptedModel, make_card, pixels_digest, scripted_cascade
 
 

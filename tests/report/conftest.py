@@ -15,8 +15,9 @@ from natix_cascade.report.manifest import Row, read_manifest
 from natix_cascade.run.loaded import LoadedCascade
 from natix_cascade.spec.card import Cost, InputSpec, ModelCard, WeightsSpec
 from natix_cascade.spec.cascade import CascadeSpec, LevelSpec, MemberSpec
-from natix_cascade.spec.policy import Platt, Policy, Threshold
+from natix_cascade.spec.policy import Policy
 from natix_cascade.spec.resolved import resolve
+from natix_cascade.spec.rules import Platt, Threshold
 from natix_cascade.testing import write_scenes
 
 

@@ -18,7 +18,8 @@ from natix_cascade.run.bulk import BulkRunner
 from natix_cascade.run.cascade import Cascade
 from natix_cascade.run.loaded import LoadedCascade
 from natix_cascade.run.runner import Runner
-from natix_cascade.spec.policy import Agreement, ExitRule, Platt, Policy, Temperature, Threshold, VoteSpec, Window
+from natix_cascade.spec.policy import Policy
+from natix_cascade.spec.rules import Agreement, ExitRule, Platt, Temperature, Threshold, VoteSpec, Window
 from natix_cascade.testing import ScriptedLevel, ScriptedModel, scripted_cascade
 
 PICTURES = 6

@@ -27,7 +27,7 @@ from natix_cascade.errors import (
 )
 from natix_cascade.image import Limits, Picture, decode, encode_jpeg
 from natix_cascade.run.cascade import Cascade
-from natix_cascade.spec.policy import Threshold
+from natix_cascade.spec.rules import Threshold
 from natix_cascade.testing import ScriptedLevel, ScriptedModel
 
 LONG = 20.0  # seconds that only catch a hang

@@ -12,7 +12,7 @@ from natix_cascade.errors import DeadlineError, ModelError, PictureError
 from natix_cascade.image import Picture
 from natix_cascade.run.cascade import Cascade
 from natix_cascade.run.events import Event, LevelFinished, LevelStarted, Listeners, PictureFailed, VerdictGiven
-from natix_cascade.spec.policy import Agreement, Threshold
+from natix_cascade.spec.rules import Agreement, Threshold
 from natix_cascade.testing import ScriptedLevel, ScriptedModel
 
 CascadeOf = Callable[..., Cascade]

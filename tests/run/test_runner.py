@@ -15,7 +15,7 @@ from natix_cascade.image import Picture
 from natix_cascade.run.cascade import Cascade
 from natix_cascade.run.loaded import LoadedCascade
 from natix_cascade.run.runner import Runner
-from natix_cascade.spec.policy import Agreement, Threshold, VoteSpec
+from natix_cascade.spec.rules import Agreement, Threshold, VoteSpec
 from natix_cascade.testing import ScriptedLevel, ScriptedModel, scripted_cascade
 
 LONG = 20.0  # seconds that only catch a hang

@@ -53,7 +53,7 @@ def test_killed_at_random_moments_each_picture_has_one_row(tmp_path: Path, suffi
     journal = tmp_path / f"out{suffix}.parts" / "journal.jsonl"
     generator = random.Random(suffix)  # noqa: S311  # moments, not secrets
     for kill in range(KILLS[suffix]):
-        with subprocess.Popen([*command, "0.01"], stdout=subprocess.DEVNULL) as child:
+        with subprocess.Popen([*command, "0.03"], stdout=subprocess.DEVNULL) as child:
             size = journal.stat().st_size if journal.exists() else 0
             while child.poll() is None and (not journal.exists() or journal.stat().st_size <= size):
                 time.sleep(0.001)  # until it works: starting is not what is tested

@@ -6,14 +6,13 @@ from hypothesis import strategies as st
 
 from natix_cascade.spec.card import Cost, InputSpec, ModelCard, OutputSpec, WeightsSpec
 from natix_cascade.spec.cascade import CascadeSpec, LevelSpec, MemberSpec, Question
-from natix_cascade.spec.policy import (
+from natix_cascade.spec.policy import LevelPolicy, Policy
+from natix_cascade.spec.rules import (
     Agreement,
     Binning,
     Identity,
     Isotonic,
-    LevelPolicy,
     Platt,
-    Policy,
     Temperature,
     Threshold,
     VoteSpec,

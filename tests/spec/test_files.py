@@ -13,7 +13,8 @@ from natix_cascade.spec import parse as parsing
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.cascade import CascadeSpec
 from natix_cascade.spec.files import read_spec, validate
-from natix_cascade.spec.policy import Agreement, Platt, Policy, Threshold, Window
+from natix_cascade.spec.policy import Policy
+from natix_cascade.spec.rules import Agreement, Platt, Threshold, Window
 
 CARD = """\
 # a card

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from natix_cascade.errors import SpecError
 from natix_cascade.spec.cascade import CascadeSpec, LevelSpec, MemberSpec, Question
-from natix_cascade.spec.policy import Agreement, LevelPolicy, Policy, Temperature, Threshold, Window
+from natix_cascade.spec.policy import LevelPolicy, Policy
 from natix_cascade.spec.resolved import resolve
+from natix_cascade.spec.rules import Agreement, Temperature, Threshold, Window
 from natix_cascade.testing import make_card
 
 CARDS = {name: make_card(name) for name in ("owl", "lark", "wren")}
@@ -81,7 +82,7 @@ def test_cascades_that_do_not_hold_together(cascade: CascadeSpec, said: str) -> 
         (policy(models={"owl": "1" * 64}), "fitted with other weights of 'owl' .sha256 111111111111"),
         (policy(calibrators={"emu": Temperature()}), "calibrators: emu not there in cascade 'c', which has lark, owl"),
         (policy(levels={"first": LevelPolicy(weights={"lark": 1.0})}), "levels.first.weights: lark not there"),
-        (policy(levels={"count": LevelPolicy(weights={"lark": 1.0})}), "which has no model there"),
+        (policy(levels={"count": LevelPolicy(weights={"emu": 1.0})}), "levels.count.weights: emu not there"),
     ],
 )
 def test_policies_for_something_else(made: Policy, said: str) -> None:

@@ -13,8 +13,9 @@ from natix_cascade.cli.common import UNUSABLE, JsonOption, PolicyOption, print_j
 
 if TYPE_CHECKING:
     from natix_cascade.spec.card import ModelCard
-    from natix_cascade.spec.policy import ExitRule, Policy
+    from natix_cascade.spec.policy import Policy
     from natix_cascade.spec.resolved import Level, ResolvedCascade
+    from natix_cascade.spec.rules import ExitRule
 
 __all__ = ["app"]
 
@@ -238,7 +239,7 @@ def _heading(level: Level) -> str:
 
 def _in_words(rule: ExitRule | None, threshold: float) -> str:
     """Write an exit rule as a person would."""
-    from natix_cascade.spec.policy import Agreement, Threshold, Window
+    from natix_cascade.spec.rules import Agreement, Threshold, Window
 
     if isinstance(rule, Threshold):
         yes = "" if rule.yes is None else f"yes >= {rule.yes:.4g}"

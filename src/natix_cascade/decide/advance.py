@@ -13,8 +13,8 @@ from natix_cascade.decide.calibration import calibrate_columns
 from natix_cascade.decide.exits import sides
 from natix_cascade.decide.progress import Progress, Round, rounds, start, wanted
 from natix_cascade.decide.vote import pooled, present, share
-from natix_cascade.spec.policy import Agreement
 from natix_cascade.spec.resolved import Level, ResolvedCascade
+from natix_cascade.spec.rules import Agreement
 
 __all__ = ["advance", "replay"]
 
@@ -131,11 +131,8 @@ def _open_rows(progress: Progress) -> _Rows:
 def _vote(cascade: ResolvedCascade, progress: Progress, turn: Round, rows: _Rows) -> NDArray[np.int8]:
     """Write the vote and its consensus after a round; return the exit rule's answer per open picture."""
     level = cascade.levels[turn.level]
-    voters = [member for each in cascade.levels[: turn.level + 1] for member in each.members][: turn.last]
-    first = level.members[0].column if level.members else turn.first
-    if level.vote.over == "all":
-        first = 0
-    weights = np.array([member.weight for member in voters[first:]], dtype=np.float64)
+    first = 0 if level.vote.over == "all" else level.members[0].column if level.members else turn.first
+    weights = np.array(level.weights[: turn.last - first], dtype=np.float64)
     who = present(progress.opinions[:, first : turn.last][rows], weights)
     # a member's yes begins at 0.5 here, so that the vote does not move when a fit moves the decision threshold
     p = pooled(level.vote.method, who, threshold=0.5)

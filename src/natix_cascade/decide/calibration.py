@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from natix_cascade.decide.arrays import EPS, Floats, expect_shape, vector
 from natix_cascade.errors import SpecError
-from natix_cascade.spec.policy import Binning, Calibrator, Isotonic, Platt, Temperature
+from natix_cascade.spec.rules import Binning, Calibrator, Isotonic, Platt, Temperature
 
 __all__ = ["calibrate", "calibrate_columns", "clip", "log_odds", "logit", "sigmoid"]
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from natix_cascade.decide.arrays import Floats, Ints, expect_shape, vector
 from natix_cascade.decide.calibration import logit
 from natix_cascade.decide.vote import consensus
-from natix_cascade.spec.policy import Agreement, ExitRule, Threshold, Window
+from natix_cascade.spec.rules import Agreement, ExitRule, Threshold, Window
 
 __all__ = ["exits", "sides"]
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from natix_cascade.decide.arrays import Bools, Floats, Ints, labelled
 from natix_cascade.decide.calibration import logit, sigmoid
 from natix_cascade.errors import CascadeError
-from natix_cascade.spec.policy import Binning, Isotonic, Platt, Temperature
+from natix_cascade.spec.rules import Binning, Isotonic, Platt, Temperature
 
 __all__ = ["fit_binning", "fit_isotonic", "fit_platt", "fit_temperature"]
 

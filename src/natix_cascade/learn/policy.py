@@ -12,8 +12,9 @@ from natix_cascade.decide import Progress, best_threshold, fit_platt, mcc, posit
 from natix_cascade.report.study import without_exits
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.cascade import CascadeSpec
-from natix_cascade.spec.policy import LevelPolicy, Policy, Threshold
+from natix_cascade.spec.policy import LevelPolicy, Policy
 from natix_cascade.spec.resolved import ResolvedCascade, resolve
+from natix_cascade.spec.rules import Threshold
 
 __all__ = ["fit_policy"]
 

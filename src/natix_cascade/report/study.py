@@ -36,8 +36,8 @@ from natix_cascade.report.results import (
     Predictions,
     Settings,
 )
-from natix_cascade.spec.policy import VoteSpec
 from natix_cascade.spec.resolved import ResolvedCascade
+from natix_cascade.spec.rules import VoteSpec
 
 __all__ = ["Study", "without_exits"]
 
@@ -52,10 +52,13 @@ Bools = NDArray[np.bool_]
 
 def without_exits(cascade: ResolvedCascade) -> ResolvedCascade:
     """Return the full ensemble: every member is asked about every picture, and all vote in the end."""
-    levels = [
-        replace(level, mode="all", exit=None, on_failure="drop", vote=VoteSpec(method=level.vote.method, over="all"))
-        for level in cascade.levels
-    ]
+    levels = []
+    voters: tuple[float, ...] = ()
+    for level in cascade.levels:
+        voters += tuple(member.weight for member in level.members)
+        weights = level.weights if level.vote.over == "all" else voters
+        vote = VoteSpec(method=level.vote.method, over="all")
+        levels.append(replace(level, mode="all", exit=None, on_failure="drop", vote=vote, weights=weights))
     return replace(cascade, name=f"{cascade.name} without exits", levels=tuple(levels))
 
 

@@ -127,4 +127,6 @@ def _rule(level: Level) -> str:
         return ", ".join(parts) or "closed"
     if rule.rule == "agreement":
         return f"{rule.ratio:.0%} of at least {rule.members} agree"
-    return f"further than {rule.half_width:.2f} log-odds from the threshold"
+    if rule.rule == "window":
+        return f"further than {rule.half_width:.2f} log-odds from the threshold"
+    return "by label"

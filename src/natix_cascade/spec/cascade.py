@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Interval, Len
 
 from natix_cascade.spec.base import Spec
-from natix_cascade.spec.policy import Agreement, ExitRule, Threshold, VoteSpec, Window
+from natix_cascade.spec.rules import Agreement, ExitRule, Threshold, VoteSpec, Window
 
 __all__ = ["Agreement", "CascadeSpec", "LevelSpec", "MemberSpec", "Question", "Threshold", "VoteSpec", "Window"]
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 
 from natix_cascade.errors import SpecError
 from natix_cascade.spec.parse import line_of, parse
-from natix_cascade.spec.policy import Calibrator, ExitRule
+from natix_cascade.spec.rules import Calibrator, ExitRule
 
 __all__ = ["read_spec", "validate"]
 

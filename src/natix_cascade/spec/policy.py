@@ -1,121 +1,19 @@
-"""Calibrators, votes, exit rules and the policy that binds them to models."""
+"""Policies: what is fitted on data and obeyed by the runner, and what it promises."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Interval, Len
+from annotated_types import Ge, Interval, Len
 
 from natix_cascade.spec.base import Spec
+from natix_cascade.spec.cascade import LevelSpec
+from natix_cascade.spec.rules import Calibrator, ExitRule
 
-__all__ = [
-    "Agreement",
-    "Binning",
-    "Calibrator",
-    "ExitRule",
-    "Identity",
-    "Isotonic",
-    "LevelPolicy",
-    "Platt",
-    "Policy",
-    "Temperature",
-    "Threshold",
-    "VoteSpec",
-    "Window",
-]
+__all__ = ["LevelPolicy", "Metric", "Policy", "Promise", "Reference"]
 
-Probability = Annotated[float, Interval(ge=0, le=1)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity(Spec):
-    """The score is taken as the probability."""
-
-    kind: Literal["identity"] = "identity"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Temperature(Spec):
-    """Log-odds divided by one number (Guo et al., 2017, arXiv 1706.04599)."""
-
-    kind: Literal["temperature"] = "temperature"
-    temperature: Annotated[float, Gt(0)] = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Platt(Spec):
-    """A straight line on the log-odds: slope and shift (Platt, 1999)."""
-
-    kind: Literal["platt"] = "platt"
-    slope: Annotated[float, Gt(0)] = 1.0
-    intercept: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Isotonic(Spec):
-    """A non-decreasing line through knots, linear between them (Zadrozny and Elkan, 2002)."""
-
-    kind: Literal["isotonic"] = "isotonic"
-    scores: Annotated[tuple[float, ...], Len(1)]
-    probabilities: Annotated[tuple[Probability, ...], Len(1)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binning(Spec):
-    """Histogram binning: a constant per bin, made non-decreasing; `edges` are the inner borders."""
-
-    kind: Literal["binning"] = "binning"
-    edges: tuple[float, ...] = ()
-    probabilities: Annotated[tuple[Probability, ...], Len(1)]
-
-
-Calibrator = Identity | Temperature | Platt | Isotonic | Binning
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoteSpec(Spec):
-    """How opinions become one probability.
-
-    Attributes
-    ----------
-    method : {"log_odds", "mean", "majority"}
-        Weighted mean of the log-odds, of the probabilities, or of the yes/no votes.
-    over : {"level", "all"}
-        Only this level's opinions, or all that were given so far.
-    """
-
-    method: Literal["log_odds", "mean", "majority"] = "log_odds"
-    over: Literal["level", "all"] = "all"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Threshold(Spec):
-    """Exit with yes at ``p >= yes``, with no at ``p <= no``; ``None`` closes that side."""
-
-    rule: Literal["threshold"] = "threshold"
-    yes: Probability | None = None
-    no: Probability | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement(Spec):
-    """Exit when at least `members` opinions were given and the share on the winning side is at least `ratio`."""
-
-    rule: Literal["agreement"] = "agreement"
-    members: Annotated[int, Ge(1)] = 2
-    ratio: Annotated[float, Interval(gt=0.5, le=1)] = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window(Spec):
-    """Go on only inside a window around the threshold: exit at ``|logit p - logit threshold| >= half_width``."""
-
-    rule: Literal["window"] = "window"
-    half_width: Annotated[float, Ge(0)] = 1.0
-
-
-ExitRule = Threshold | Agreement | Window
+Metric = Literal["accuracy", "mcc", "reward"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,10 +22,11 @@ class LevelPolicy(Spec):
 
     Attributes
     ----------
-    exit : Threshold, Agreement, Window or None
+    exit : Threshold, Agreement, Window, ByLabel or None
         The exit rule.
     weights : dict
-        Vote weight by model name.
+        Weight in the vote after this level, by model name: of its members, and of earlier ones where the vote goes
+        over all (their weight in this vote only).
     threshold : float or None
         Where yes begins for verdicts that are given after this level (default: the policy's own).
     """
@@ -135,6 +34,66 @@ class LevelPolicy(Spec):
     exit: ExitRule | None = None
     weights: dict[str, Annotated[float, Ge(0)]] = field(default_factory=dict)
     threshold: Annotated[float, Interval(gt=0, lt=1)] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference(Spec):
+    """Who a plan is compared with: one level of models that are always all asked.
+
+    Attributes
+    ----------
+    name : str
+        A model's name, or ``ensemble``.
+    level : LevelSpec
+        Its models, weights and vote.
+    calibrators : dict
+        Model name to calibrator.
+    threshold : float
+        Where yes begins.
+    """
+
+    name: Annotated[str, Len(1)]
+    level: LevelSpec
+    calibrators: dict[str, Calibrator] = field(default_factory=dict)
+    threshold: Annotated[float, Interval(gt=0, lt=1)] = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise(Spec):
+    """What a plan promises: how much worse than its reference it may be, and at what cost.
+
+    Attributes
+    ----------
+    metric : {"accuracy", "mcc", "reward"}
+        In which the loss is measured; ``reward`` is Subnet 72's.
+    limit : float or None
+        Largest regret, the reference's metric less the plan's; None where the plan was made for a budget.
+    budget : float or None
+        Largest mean cost, where the plan was made for one.
+    delta : float or None
+        With a guarantee: largest probability that the true regret is above `limit`. None: chosen by what the records
+        show, without a guarantee.
+    conditional : bool
+        The guarantee holds among the pictures that leave at each level, not only over all.
+    reference : Reference
+        Who it is compared with.
+    unit : str
+        Of the costs.
+    costs : dict
+        Model name to cost of one answer.
+    expected : dict
+        What was estimated when the plan was made: cost, reference_cost, metric, reference_metric, regret.
+    """
+
+    metric: Metric = "accuracy"
+    limit: float | None = None
+    budget: Annotated[float, Ge(0)] | None = None
+    delta: Annotated[float, Interval(gt=0, lt=1)] | None = None
+    conditional: bool = False
+    reference: Reference
+    unit: str
+    costs: dict[str, Annotated[float, Ge(0)]]
+    expected: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +110,18 @@ class Policy(Spec):
         Model name to calibrator.
     levels : dict
         Level name to what is set for it.
+    layout : tuple of LevelSpec
+        Levels that take the place of the cascade's own: which models are asked, in which order, and how.
+    labels : tuple of str
+        For answers of more than two kinds: the labels. Such a policy is for records only; a runner refuses it.
     models : dict
         Model name to the sha256 of the weights that the policy was fitted with; others are refused.
     made_from : str
         Data and method, for people.
     certificate : dict
-        What is guaranteed, if anything.
+        How the guarantee was won, if there is one.
+    promise : Promise or None
+        What `natix-cascade plan check` holds it to.
     """
 
     name: Annotated[str, Len(1)]
@@ -165,6 +130,9 @@ class Policy(Spec):
     threshold: Annotated[float, Interval(gt=0, lt=1)] = 0.5
     calibrators: dict[str, Calibrator] = field(default_factory=dict)
     levels: dict[str, LevelPolicy] = field(default_factory=dict)
+    layout: tuple[LevelSpec, ...] = ()
+    labels: tuple[str, ...] = ()
     models: dict[str, str] = field(default_factory=dict)
     made_from: str = ""
     certificate: dict[str, float | str] = field(default_factory=dict)
+    promise: Promise | None = None

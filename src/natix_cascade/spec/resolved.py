@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from natix_cascade.errors import SpecError
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.cascade import CascadeSpec, LevelSpec, Question
-from natix_cascade.spec.policy import Calibrator, ExitRule, Identity, Policy, Threshold, VoteSpec
+from natix_cascade.spec.policy import Policy
+from natix_cascade.spec.rules import ByLabel, Calibrator, ExitRule, Identity, Threshold, VoteSpec
 
-__all__ = ["Level", "Member", "ResolvedCascade", "resolve"]
+__all__ = ["Level", "Member", "ResolvedCascade", "resolve", "resolve_layout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Level:
     members: tuple[Member, ...]
     mode: Literal["all", "one", "until-agreement"]
     vote: VoteSpec
+    weights: tuple[float, ...]  # of the vote after this level, by column: of all so far, or of its own members only
     exit: ExitRule | None
     threshold: float
     budget_ms: float | None
@@ -99,47 +101,87 @@ def resolve(cascade: CascadeSpec, cards: dict[str, ModelCard], policy: Policy | 
         other weights or names models that are not there, or an exit lets pictures out with the answer that the
         decision threshold contradicts.
     """
+    if policy is not None:
+        if policy.labels:
+            raise SpecError(
+                f"policy {policy.name!r} was made from records with {len(policy.labels)} kinds of answers; a cascade "
+                "answers yes or no. Use it with 'plan check' only"
+            )
+        cascade = replace(cascade, levels=policy.layout or cascade.levels)
     _check_cards(cascade, cards)
     if policy is not None:
         _check_policy(cascade, cards, policy)
-    levels: list[Level] = []
-    column = 0
-    for index, spec in enumerate(cascade.levels):
-        levels.append(_level(index, spec, column, cascade, policy))
-        column += len(spec.members)
-    for level in levels:
-        _check_exit(cascade, policy, level)
+    levels = _levels(cascade, policy)
     return ResolvedCascade(
         name=f"{cascade.name}@{cascade.version}",
         policy=f"{policy.name}@{policy.version}" if policy else "none",
         question=cascade.question,
-        levels=tuple(levels),
+        levels=levels,
         cards={name: cards[name] for level in levels for name in (m.model for m in level.members)},
         deadline_ms=cascade.deadline_ms,
     )
 
 
-def _level(index: int, spec: LevelSpec, column: int, cascade: CascadeSpec, policy: Policy | None) -> Level:
+def resolve_layout(policy: Policy) -> ResolvedCascade:
+    """Make a cascade of a policy that has its own levels, without cards: for replaying records, not for a runner.
+
+    Raises
+    ------
+    SpecError
+        The policy has no levels of its own, or they contradict each other.
+    """
+    if not policy.layout:
+        raise SpecError(f"policy {policy.name!r} has no levels of its own; name the cascade that it was made for")
+    cascade = CascadeSpec(name=policy.cascade, levels=policy.layout)
+    _check_levels(cascade)
+    _check_policy(cascade, {}, policy)
+    return ResolvedCascade(
+        name=f"{cascade.name}@{cascade.version}",
+        policy=f"{policy.name}@{policy.version}",
+        question=cascade.question,
+        levels=_levels(cascade, policy),
+        cards={},
+        deadline_ms=None,
+    )
+
+
+def _levels(cascade: CascadeSpec, policy: Policy | None) -> tuple[Level, ...]:
+    levels: list[Level] = []
+    before: tuple[Member, ...] = ()
+    for index, spec in enumerate(cascade.levels):
+        levels.append(_level(index, spec, before, cascade, policy))
+        before += levels[-1].members
+    for level in levels:
+        _check_exit(cascade, policy, level)
+    return tuple(levels)
+
+
+def _level(
+    index: int, spec: LevelSpec, before: tuple[Member, ...], cascade: CascadeSpec, policy: Policy | None
+) -> Level:
     own = policy.levels.get(spec.name) if policy else None
     weights = own.weights if own else {}
     calibrators = policy.calibrators if policy else {}
     default = policy.threshold if policy else cascade.threshold
+    members = tuple(
+        Member(
+            column=len(before) + offset,
+            model=member.model,
+            weight=weights.get(member.model, member.weight),
+            calibrator=calibrators.get(member.model, Identity()),
+            band=member.band,
+            required=member.required,
+        )
+        for offset, member in enumerate(spec.members)
+    )
+    voters = before + members if spec.vote.over == "all" else members
     return Level(
         index=index,
         name=spec.name,
-        members=tuple(
-            Member(
-                column=column + offset,
-                model=member.model,
-                weight=weights.get(member.model, member.weight),
-                calibrator=calibrators.get(member.model, Identity()),
-                band=member.band,
-                required=member.required,
-            )
-            for offset, member in enumerate(spec.members)
-        ),
+        members=members,
         mode=spec.mode,
         vote=spec.vote,
+        weights=tuple(weights.get(member.model, member.weight) for member in voters),
         exit=own.exit if own and own.exit is not None else spec.exit,
         threshold=own.threshold if own and own.threshold is not None else default,
         budget_ms=spec.budget_ms,
@@ -147,7 +189,7 @@ def _level(index: int, spec: LevelSpec, column: int, cascade: CascadeSpec, polic
     )
 
 
-def _check_cards(cascade: CascadeSpec, cards: dict[str, ModelCard]) -> None:
+def _check_levels(cascade: CascadeSpec) -> None:
     if not cascade.levels:
         raise SpecError(f"cascade {cascade.name!r} has no levels; add at least one")
     names = [level.name for level in cascade.levels]
@@ -164,6 +206,16 @@ def _check_cards(cascade: CascadeSpec, cards: dict[str, ModelCard]) -> None:
         )
     for level in cascade.levels:
         _check_bands(cascade.name, level)
+
+
+def _check_cards(cascade: CascadeSpec, cards: dict[str, ModelCard]) -> None:
+    _check_levels(cascade)
+    for level in cascade.levels:
+        if isinstance(level.exit, ByLabel):
+            raise SpecError(
+                f"cascade {cascade.name!r}, level {level.name!r}: the exit rule 'by_label' is for records with more "
+                "than two answers; use 'threshold' with yes and no"
+            )
         for member in level.members:
             card = cards.get(member.model)
             if card is None:
@@ -230,10 +282,15 @@ def _check_policy(cascade: CascadeSpec, cards: dict[str, ModelCard], policy: Pol
         raise SpecError(
             f"policy {policy.name!r} sets levels that {cascade.name!r} does not have: {', '.join(sorted(unknown))}"
         )
-    members = {level.name: {member.model for member in level.members} for level in cascade.levels}
+    voters: dict[str, set[str]] = {}
+    before: set[str] = set()
+    for level in cascade.levels:
+        members = {member.model for member in level.members}
+        before |= members
+        voters[level.name] = set(before) if level.vote.over == "all" else members
     for part, names, known in [
-        ("calibrators", set(policy.calibrators), set().union(*members.values())),
-        *((f"levels.{name}.weights", set(own.weights), members[name]) for name, own in policy.levels.items()),
+        ("calibrators", set(policy.calibrators), before),
+        *((f"levels.{name}.weights", set(own.weights), voters[name]) for name, own in policy.levels.items()),
     ]:
         if names - known:
             raise SpecError(

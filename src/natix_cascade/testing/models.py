@@ -27,8 +27,9 @@ from natix_cascade.errors import ModelError
 from natix_cascade.models.base import Answers, Model
 from natix_cascade.spec.card import Cost, InputSpec, ModelCard, WeightsSpec
 from natix_cascade.spec.cascade import CascadeSpec, LevelSpec, MemberSpec, Question
-from natix_cascade.spec.policy import ExitRule, Policy, Threshold, VoteSpec
+from natix_cascade.spec.policy import Policy
 from natix_cascade.spec.resolved import ResolvedCascade, resolve
+from natix_cascade.spec.rules import ExitRule, Threshold, VoteSpec
 
 __all__ = ["Fault", "Script", "ScriptedLevel", "ScriptedModel", "make_card", "pixels_digest", "scripted_cascade"]
 
