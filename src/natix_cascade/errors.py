@@ -13,6 +13,8 @@
     │   ├── ChecksumError            weights are not the ones the card names
     │   └── MissingExtraError        an optional dependency is not installed
     ├── ManifestError        a manifest or a results file cannot be read
+    ├── RecordsError         records cannot be read, or do not hold what is asked of them
+    ├── PlanError            no plan keeps what was asked for
     └── DeadlineError        time ran out before any model answered
 """
 
@@ -29,6 +31,8 @@ __all__ = [
     "PictureError",
     "PictureShapeError",
     "PictureTooLargeError",
+    "PlanError",
+    "RecordsError",
     "SpecError",
     "UnsupportedFormatError",
 ]
@@ -88,6 +92,14 @@ class MissingExtraError(ModelError):
 
 class ManifestError(CascadeError):
     """A manifest or a results file cannot be read."""
+
+
+class RecordsError(CascadeError):
+    """Records cannot be read, or do not hold what is asked of them."""
+
+
+class PlanError(CascadeError):
+    """No plan keeps what was asked for; the text says how near the best came."""
 
 
 class DeadlineError(CascadeError):

@@ -21,6 +21,14 @@ VERBS = [
     ("models", "list"),
     ("models", "show"),
     ("models", "verify"),
+    ("record",),
+    ("records",),
+    ("records", "import"),
+    ("records", "split"),
+    ("records", "show"),
+    ("plan",),
+    ("plan", "make"),
+    ("plan", "check"),
     ("spec",),
     ("doctor",),
 ]
@@ -47,7 +55,7 @@ def test_every_verb_explains_itself(run: Run, verb: tuple[str, ...], flag: str) 
     code, out, err = run(*verb, flag)
     assert (code, err) == (0, "")
     assert "Usage: natix-cascade " + " ".join(verb) in out
-    if verb in {(), ("models",), ("spec",)}:
+    if verb in {(), ("models",), ("records",), ("plan",), ("spec",)}:
         assert "Commands" in out
 
 

@@ -49,10 +49,12 @@ class Records:
         Which augmentation.
     scores : (N, M) array of float
         Uncalibrated P(positive) by column of the cascade; NaN where a model failed.
+    variant_ms : (N, M) array of float32
+        Milliseconds that each answer took: time of the batches that it was among, divided by their pictures.
     model_ms : (M,) array of float
         Milliseconds for one augmented picture, measured in batches.
     decode_ms : float
-        Mean milliseconds to decode a file at full size.
+        Mean milliseconds to decode a file, at full size where there are augmented pictures.
     failures : list of Failure
         Pictures that could not be decoded; they have no variants.
     """
@@ -62,6 +64,7 @@ class Records:
     level: NDArray[np.str_]
     repetition: NDArray[np.int64]
     scores: NDArray[np.float64]
+    variant_ms: NDArray[np.float32]
     model_ms: NDArray[np.float64]
     decode_ms: float
     failures: list[Failure]
@@ -102,17 +105,21 @@ def collect(
     repetitions: int,
     seed: int,
     flips: bool,
+    clean: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Records:
     """Decode each picture once, make its variants, and ask every model about all of them.
 
-    Parameters and errors as for `natix_cascade.report.evaluation.evaluate`.
+    Parameters and errors as for `natix_cascade.report.evaluation.evaluate`; without `clean`, the pictures as they are
+    are left out.
     """
     loaded.load_all()  # a model that is missing is an error of the command, and loading must not count as answering
     ordered = sorted(rows, key=lambda row: (row.key, str(row.path)))
-    plan = [(CLEAN, 0)] + [(level.value, k) for level in levels for k in range(1 if level is Level.L0 else repetitions)]
+    plan = [(CLEAN, 0)] if clean else []
+    plan += [(level.value, k) for level in levels for k in range(1 if level is Level.L0 else repetitions)]
     members = len(loaded.resolved.members)
     scores: list[NDArray[np.float64]] = [np.empty((0, members))]
+    took: list[NDArray[np.float32]] = [np.empty((0, members), np.float32)]
     where: list[tuple[int, str, int]] = []
     spent, timed, decoding = np.zeros(members), 0, 0.0
     failures: list[Failure] = []
@@ -131,6 +138,7 @@ def collect(
                     if chosen:
                         answers, ms = runner.score([variant.picture for _, variant in chosen])
                         scores.append(answers)
+                        took.append(np.tile(ms.astype(np.float32), (len(chosen), 1)))
                         where += [(index, variant.level, variant.repetition) for index, variant in chosen]
                         if not is_clean:
                             spent, timed = spent + ms * len(chosen), timed + len(chosen)
@@ -148,6 +156,7 @@ def collect(
         level=np.array([level for _, level, _ in where], dtype=np.str_),
         repetition=np.array([repetition for _, _, repetition in where], dtype=np.int64),
         scores=np.concatenate(scores),
+        variant_ms=np.concatenate(took),
         model_ms=spent / max(timed, 1),
         decode_ms=decoding / max(len(ordered) - len(failures), 1),
         failures=failures,
@@ -155,12 +164,14 @@ def collect(
 
 
 def _prepare(row: Row, plan: Sequence[tuple[str, int]], *, short_side: int, seed: int, flips: bool) -> _Prepared:
+    names = {level for level, _ in plan}
+    challenged, clean = bool(names - {CLEAN}), CLEAN in names
     began = time.perf_counter()
     try:
-        whole = decode(row.path, id=row.key)
+        whole = decode(row.path, short_side=None if challenged else short_side, id=row.key)
         taken = (time.perf_counter() - began) * 1000
         small = whole
-        if min(whole.pixels.shape[:2]) >= 2 * short_side:  # as the runners do: no more pixels than the models need
+        if challenged and clean and min(whole.pixels.shape[:2]) >= 2 * short_side:  # no more than the models need
             small = decode(row.path, short_side=short_side, id=row.key)
     except PictureError as error:
         return _Prepared(error=str(error))
