@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import leave, options, save
 from scipy.stats import beta
 
+from common import leave, options, save
 from natix_cascade.plan import Records, plan, split_records
 from natix_cascade.plan.check import check
 from natix_cascade.plan.imports import import_folder

@@ -242,9 +242,9 @@ def test_draws_count_like_weights(metric: Metric, seed: int, n: int) -> None:
 @pytest.mark.parametrize("metric", ["mcc", "reward"])
 @law
 @given(
-    cells=st.tuples(*[st.integers(40, 400)] * 4),
-    first=st.tuples(st.integers(-10, 10), st.integers(-10, 10)),
-    second=st.tuples(st.integers(-10, 10), st.integers(-10, 10)),
+    cells=st.tuples(*[st.integers(100, 800)] * 4),
+    first=st.tuples(st.integers(-8, 8), st.integers(-8, 8)),
+    second=st.tuples(st.integers(-8, 8), st.integers(-8, 8)),
 )
 def test_prices_order_small_changes_as_the_metric_does(
     metric: Metric, cells: tuple[int, int, int, int], first: tuple[int, int], second: tuple[int, int]

@@ -94,13 +94,10 @@ def make(
     from natix_cascade.plan.planner import plan
     from natix_cascade.spec.build import plain
 
-    if delta is not None and risk is None and max_regret is not None:
-        max_regret, risk = None, max_regret
     wish = {
         "max_regret": max_regret,
         "risk": risk,
         "budget": budget,
-        "delta": 0.1 if delta is None else delta,
         "reference": reference,
         "metric": metric,
         "unit": unit,
@@ -110,7 +107,7 @@ def make(
         "voting": voting,
         "levels": _levels(levels),
         "seed": seed,
-    }
+    } | ({} if delta is None else {"delta": delta})
     try:
         chosen = _read(records, split, models)
         made = _watched(plan, chosen, name=name, cascade=cascade or _shipped(chosen), **wish)

@@ -12,9 +12,10 @@
 from __future__ import annotations
 
 from natix_cascade.plan.imports import from_table
-from natix_cascade.plan.planner import Wish, plan
+from natix_cascade.plan.planner import plan
 from natix_cascade.plan.records import Records, read_records, split_records, write_records
 from natix_cascade.plan.result import Figures, Plan, Point, Step
+from natix_cascade.plan.wish import Wish
 
 __all__ = [
     "Figures",
