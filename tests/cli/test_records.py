@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from natix_cascade.cli.records import _auc, app
+from natix_cascade.cli.records import app
+from natix_cascade.cli.records_summary import _auc
 from natix_cascade.plan.records import read_records
 
 runner = CliRunner()

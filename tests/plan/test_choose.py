@@ -92,7 +92,7 @@ def test_luck_is_not_mistaken_for_merit(monkeypatch: pytest.MonkeyPatch) -> None
     fooled = [noise_only(seed) for seed in range(40)]
     assert np.mean([each[0] for each in fair]) < 0.02 < np.mean([each[0] for each in fooled])
     assert np.mean([each[1] for each in fooled]) > 0.7  # some of the 150 always looks good
-    assert min(each[2] for each in fair) > 0
+    assert np.mean([each[2] for each in fair]) > 0.002
     assert all(each[2] == 0 for each in fooled)
 
 
@@ -192,15 +192,14 @@ def test_joined_candidates_stand_by_cost() -> None:
 
 
 def test_settled_thresholds_cost_about_what_was_tried() -> None:
-    board = board_of(2_000, 3)
-    fine = 40.0 * np.geomspace(0.5, 100.0, 40)
+    board, fine = board_of(2_000, 3), 40.0 * np.geomspace(0.5, 100.0, 40)
     tried = try_out(board, CHAINS, fine, seed=0)
-    for index in range(0, len(tried.plans), 3):
-        plan, cost = tried.plans[index], float(tried.cost[index])
-        borders = settle(board, plan, cost, fine)
-        way = walk(board.chain(plan.levels), borders)
-        assert way.cost.mean() == pytest.approx(cost, rel=0.08, abs=0.3)
-        at_its_price = walk(
-            board.chain(plan.levels), fit_exits(board.chain(plan.levels), plan.price, board.opinions.weight)
-        )
-        assert abs(way.cost.mean() - cost) <= abs(at_its_price.cost.mean() - cost) + 1e-9
+    off, simply_off = [], []
+    for plan, cost in zip(tried.plans, tried.cost.tolist(), strict=True):
+        chain, weight = board.chain(plan.levels), board.opinions.weight
+        settled = walk(chain, settle(board, plan, cost, fine)).cost.mean()
+        off.append(abs(settled / cost - 1))
+        simply_off.append(abs(walk(chain, fit_exits(chain, plan.price, weight)).cost.mean() / cost - 1))
+    assert np.median(off) < 0.03
+    assert np.quantile(off, 0.9) < 0.12
+    assert all(one <= other + 1e-12 for one, other in zip(off, simply_off, strict=True))

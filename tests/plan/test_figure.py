@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from natix_cascade.errors import MissingExtraError
-from natix_cascade.plan.figure import LOOKS, Scene, Words, lay_out, times, write_plan_png
+from natix_cascade.plan.figure import write_plan_png
 from natix_cascade.plan.result import Figures, Plan, Point
+from natix_cascade.plan.scene import LOOKS, Scene, lay_out
+from natix_cascade.plan.wording import Words, times
 from natix_cascade.spec.policy import Policy
 
 

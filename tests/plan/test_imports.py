@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from natix_cascade.errors import RecordsError
-from natix_cascade.plan.imports import from_table, import_folder, read_costs
+from natix_cascade.plan.imports import from_table, import_folder
 from natix_cascade.plan.records import read_records, write_records
+from natix_cascade.plan.tables import read_costs
 
 SHARED = Path("/work/shared/records")
 ANSWERS = "row,true_label,pred_label,confidence\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from natix_cascade.plan.records import Records
     from natix_cascade.plan.result import Plan
     from natix_cascade.plan.sequential import Watch
+    from natix_cascade.spec.cascade import CascadeSpec
     from natix_cascade.spec.policy import Policy
 
 __all__ = ["app"]
@@ -62,6 +64,9 @@ def make(
     levels: Annotated[
         str | None, typer.Option("--levels", help="Take this chain: 'a > b + c > d'. Default: search one.")
     ] = None,
+    keep_levels: Annotated[
+        bool, typer.Option("--keep-levels", help="Keep the levels of --cascade: plan calibrators, votes and exits.")
+    ] = False,
     voting: Annotated[
         str | None, typer.Option("--voting", help="log_odds or mean. Default: log_odds for yes/no records.")
     ] = None,
@@ -92,6 +97,7 @@ def make(
     from natix_cascade.files import write_whole
     from natix_cascade.plan.page import write_plan_html
     from natix_cascade.plan.planner import plan
+    from natix_cascade.plan.policies import in_place
     from natix_cascade.spec.build import plain
 
     wish = {
@@ -110,7 +116,12 @@ def make(
     } | ({} if delta is None else {"delta": delta})
     try:
         chosen = _read(records, split, models)
-        made = _watched(plan, chosen, name=name, cascade=cascade or _shipped(chosen), **wish)
+        kept = _kept(cascade or _shipped(chosen), keep_levels=keep_levels, levels=levels)
+        if kept is not None:
+            wish["levels"] = tuple(tuple(m.model for m in level.members) for level in kept.levels if level.members)
+        made = _watched(plan, chosen, name=name, cascade=kept.name if kept else cascade or _shipped(chosen), **wish)
+        if kept is not None:
+            made = replace(made, policy=in_place(made.policy, kept))
         write_whole(out, (json.dumps(plain(made.policy), indent=2, ensure_ascii=False) + "\n").encode())
         page = html or out.with_suffix(".html")
         write_plan_html(made, page)
@@ -194,6 +205,18 @@ def _levels(text: str | None) -> tuple[tuple[str, ...], ...]:
     if text is None:
         return ()
     return tuple(tuple(name.strip() for name in level.split("+") if name.strip()) for level in text.split(">"))
+
+
+def _kept(cascade: str, *, keep_levels: bool, levels: str | None) -> CascadeSpec | None:
+    """The cascade whose levels are kept; None where the plan has its own."""
+    from natix_cascade.errors import PlanError
+    from natix_cascade.spec.library import find_cascade
+
+    if not keep_levels:
+        return None
+    if levels is not None:
+        raise PlanError("--keep-levels keeps the cascade's own levels; leave --levels out")
+    return find_cascade(cascade)[0]
 
 
 def _shipped(records: Records) -> str:

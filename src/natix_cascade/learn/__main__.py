@@ -17,7 +17,7 @@ import typer
 from natix_cascade.files import write_whole
 from natix_cascade.learn.data import composites, load_pictures, sample_weights
 from natix_cascade.learn.network import RoadNet
-from natix_cascade.learn.package import make_policy, members_shipped, restore, ship_member
+from natix_cascade.learn.package import BUDGET, make_policy, members_shipped, restore, ship_member
 from natix_cascade.learn.recipe import COMPOSITES, RECIPE
 from natix_cascade.learn.train import TrainSettings, teach, train
 from natix_cascade.report.manifest import read_manifest
@@ -84,6 +84,7 @@ def package(
     out: Annotated[Path | None, typer.Option(help="Folder to write to; default: into the package itself.")] = None,
     split: Annotated[str, typer.Option(help="Rows that calibrators and thresholds are fitted on.")] = "calibration",
     repetitions: Annotated[int, typer.Option(help="Augmentations of each row at L1, L2 and L3.")] = 3,
+    budget: Annotated[float, typer.Option(help="GMACs that a picture may cost on average.")] = BUDGET,
 ) -> None:
     """Export ONNX files, write cards, fit the policy."""
     weights = out / "weights" if out else library.WEIGHTS
@@ -97,15 +98,14 @@ def package(
         typer.echo(f"{card.name}: {card.weights.bytes / 1e6:.1f} MB, {card.cost.gmacs:.3f} GMACs")
     cascade = read_spec(library.CASCADES / "embedded.yaml", CascadeSpec)
     rows = read_manifest(manifest, split=split)
-    made_from = (
-        f"{len(rows)} pictures of the {split} split at L0-L3; empirical thresholds that keep the MCC of the full "
-        "ensemble to within .005"
-    )
+    made_from = f"{len(rows)} pictures of the {split} split at L0-L3; the best MCC at {budget:g} GMACs a picture"
     policy = make_policy(
         cascade,
         cards,
         files,
         rows,
+        checkpoints / "records.parquet",
+        budget=budget,
         made_from=made_from,
         repetitions=repetitions,
         on_progress=lambda done, total: typer.echo(f"scored {done}/{total}", err=True),

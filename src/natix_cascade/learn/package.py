@@ -10,18 +10,17 @@ from typing import Any, cast
 import numpy as np
 import torch
 import yaml
-from numpy.typing import NDArray
 
 from natix_cascade.files import write_whole
-from natix_cascade.image import Level, Picture, challenge, decode
+from natix_cascade.image import Level
 from natix_cascade.learn.export import Storage, count_gmacs, export_onnx, sha256_of
 from natix_cascade.learn.network import RoadNet
 from natix_cascade.learn.policy import fit_policy
 from natix_cascade.learn.recipe import RECIPE, Member
 from natix_cascade.learn.train import NetworkSettings, build
 from natix_cascade.models import load_model
+from natix_cascade.plan.record import record
 from natix_cascade.report.manifest import Row
-from natix_cascade.run.bulk import BulkRunner
 from natix_cascade.run.loaded import LoadedCascade
 from natix_cascade.spec.build import plain
 from natix_cascade.spec.card import Cost, InputSpec, ModelCard, OutputSpec, WeightsSpec
@@ -29,7 +28,10 @@ from natix_cascade.spec.cascade import CascadeSpec
 from natix_cascade.spec.files import read_spec
 from natix_cascade.spec.resolved import resolve
 
-__all__ = ["calibration_views", "make_policy", "restore", "ship_member"]
+__all__ = ["BUDGET", "make_policy", "members_shipped", "restore", "ship_member"]
+
+BUDGET = 0.25
+"""GMACs that the shipped cascade may spend on a picture on average: a seventh of what all its models take."""
 
 USD_PER_CORE_HOUR = 0.04
 """Price of one CPU core for an hour; a typical on-demand price, for the `cost` of the cards."""
@@ -96,53 +98,46 @@ def ship_member(member: Member, checkpoint: Path, weights: Path, catalogue: Path
     return read_spec(catalogue / f"{member.name}.yaml", ModelCard)
 
 
-def calibration_views(rows: Sequence[Row], repetitions: int) -> list[tuple[Row, Level, int]]:
-    """Every row at each of the subnet's levels; levels with chance in them several times."""
-    return [
-        (row, level, seed) for row in rows for level in Level for seed in range(1 if level is Level.L0 else repetitions)
-    ]
-
-
 def make_policy(
     cascade: CascadeSpec,
     cards: dict[str, ModelCard],
     weights: dict[str, Path],
     rows: Sequence[Row],
+    records: Path,
     *,
+    budget: float,
     made_from: str,
     repetitions: int = 3,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Score the calibration split with every model and fit the policy; plain data, ready for JSON."""
-    bulk = BulkRunner(LoadedCascade(resolve(cascade, cards), weights, threads=1))
-    views = calibration_views(rows, repetitions)
-    scores: list[NDArray[np.float64]] = []
-    labels: list[bool] = []
-    for first in range(0, len(views), 64):
-        pictures = [_picture(row, level, seed) for row, level, seed in views[first : first + 64]]
-        scores.append(bulk.score(pictures)[0])
-        labels.extend(row.label for row, _, _ in views[first : first + 64])
-        if on_progress is not None:
-            on_progress(min(first + 64, len(views)), len(views))
-    bulk.close()
-    table = np.concatenate(scores)
-    # L0 is the same every time; it counts as often as the others.
-    repeat = [repetitions if level is Level.L0 else 1 for _, level, _ in views]
-    policy = fit_policy(
-        cascade, cards, np.repeat(table, repeat, axis=0), np.repeat(labels, repeat), made_from=made_from
-    )
-    return cast("dict[str, Any]", plain(policy))
+    """Record every model on the calibration split at all levels of difficulty, and plan; plain data, ready for JSON.
+
+    Parameters
+    ----------
+    records : Path
+        Where the records go; work that was begun there goes on.
+    budget : float
+        GMACs that a picture may cost on average.
+    """
+    loaded = LoadedCascade(resolve(cascade, cards), weights, threads=1)
+    try:
+        made = record(
+            loaded,
+            rows,
+            records,
+            levels=tuple(Level),
+            repetitions=repetitions,
+            fresh=records.exists(),
+            on_progress=on_progress,
+        )
+    finally:
+        loaded.close()
+    return cast("dict[str, Any]", plain(fit_policy(cascade, made.records, budget=budget, made_from=made_from)))
 
 
 def members_shipped() -> list[Member]:
     """The members of the recipe that are shipped."""
     return [member for member in RECIPE if member.shipped]
-
-
-def _picture(row: Row, level: Level, seed: int) -> Picture:
-    picture = decode(row.path)
-    pixels = challenge(picture.pixels, level, seed=seed * 1_000_003 + int(picture.sha256[:8], 16))
-    return Picture(pixels=pixels, id=str(row.path), sha256=picture.sha256, format=picture.format, width=224, height=224)
 
 
 def _seconds(card: ModelCard, weights: Path, calls: int = 20) -> float:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from natix_cascade.decide import logit, positive, replay, sigmoid
 from natix_cascade.decide.labels import replay_labels
+from natix_cascade.errors import PlanError
 from natix_cascade.plan.board import Board, Knowledge, Levels
 from natix_cascade.plan.loss import metric_of
 from natix_cascade.plan.records import Records
 from natix_cascade.plan.result import Figures
-from natix_cascade.spec.cascade import LevelSpec, MemberSpec
+from natix_cascade.spec.cascade import CascadeSpec, LevelSpec, MemberSpec
 from natix_cascade.spec.policy import LevelPolicy, Metric, Policy, Reference
 from natix_cascade.spec.resolved import ResolvedCascade, resolve_layout
 from natix_cascade.spec.rules import ByLabel, ExitRule, Threshold, VoteSpec
 
-__all__ = ["Answered", "answer", "answer_reference", "figures", "layout_of", "reference_policy"]
+__all__ = ["Answered", "answer", "answer_reference", "figures", "in_place", "layout_of", "reference_policy"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -155,6 +156,32 @@ def _edge(edges: Floats, first: int) -> float | None:
 
 def _share(edge: float | None) -> float | None:
     return None if edge is None else min(max(edge, 0.0), 1.0)
+
+
+def in_place(policy: Policy, cascade: CascadeSpec) -> Policy:
+    """Give the levels of a planned policy the names of a cascade's own, so that it fits without a layout.
+
+    Levels without members (a consensus) vote as the last level before them does.
+
+    Raises
+    ------
+    PlanError
+        The policy asks other models, in another order or grouping, or votes in another way than the cascade.
+    """
+    own: dict[str, LevelPolicy] = {}
+    planned = list(policy.layout)
+    for level in cascade.levels:
+        if level.members:
+            theirs = planned.pop(0) if planned else None
+            if theirs is None or [m.model for m in theirs.members] != [m.model for m in level.members]:
+                raise PlanError(
+                    f"the plan does not have the levels of cascade {cascade.name!r}: give it levels to keep"
+                )
+            if theirs.vote != level.vote or level.mode != "all":
+                raise PlanError(f"level {level.name!r} of {cascade.name!r} votes or asks in another way than the plan")
+            last = policy.levels[theirs.name]
+        own[level.name] = last if level.members else replace(last, exit=None)
+    return replace(policy, cascade=cascade.name, levels=own, layout=())
 
 
 def figures(own: Answered, base: Answered, records: Records, costs: Floats, metric: Metric) -> Figures:

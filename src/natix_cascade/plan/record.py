@@ -1,23 +1,9 @@
-"""Records by running models: every model over a labelled manifest; killed at any moment, it goes on.
-
-::
-
-    OUT.parts/meta.json   what the parts were made with
-    OUT.parts/000000.npz  answers about the first pictures by name, and so on; each is there whole or not at all
-
-A part that is torn all the same (the machine lost power) is made again. The folder goes when the output is in place.
-"""
+"""Records by running models: every model over a labelled manifest; killed at any moment, it goes on."""
 
 from __future__ import annotations
 
-import fcntl
-import io
-import json
-import os
 import shutil
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -27,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from natix_cascade.errors import RecordsError, SpecError
-from natix_cascade.files import write_whole
 from natix_cascade.image import Level
+from natix_cascade.plan.record_parts import ARRAYS, Part, parts_folder, read_part, write_part
 from natix_cascade.plan.records import Records, write_records
 from natix_cascade.report.manifest import Row
 from natix_cascade.report.records import CLEAN, Failure, collect
@@ -42,10 +28,7 @@ __all__ = ["UNITS", "Recorded", "cascade_of", "record"]
 UNITS = ("gmacs", "usd", "ms")
 """What an answer can cost: by the cards (the first two), or measured."""
 
-_META = "meta.json"
 _CHUNK = 64
-_ARRAYS = ("row", "level", "repetition", "scores", "variant_ms", "lost", "why")
-_Part = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,16 +145,16 @@ def record(
     ordered = sorted(rows, key=lambda row: row.key)
     options = {"levels": chosen, "repetitions": repetitions, "seed": seed, "flips": flips}
     loaded.load_all()
-    parts: list[_Part] = []
+    parts: list[Part] = []
     resumed = 0
-    with _folder(path, _meta(loaded, ordered, chunk) | options, fresh=fresh) as folder:
+    with parts_folder(path, _meta(loaded, ordered, chunk) | options, fresh=fresh) as folder:
         for first in range(0, len(ordered), chunk):
             here = ordered[first : first + chunk]
             file = folder / f"{first // chunk:06d}.npz"
-            part = _read(file)
+            part = read_part(file)
             if part is None:
                 part = _answers(loaded, here, first, options, _shifted(on_progress, first, len(ordered)))
-                _write(file, part)
+                write_part(file, part)
             else:
                 resumed += len(here)
             parts.append(part)
@@ -214,66 +197,13 @@ def _meta(loaded: LoadedCascade, rows: Sequence[Row], chunk: int) -> dict[str, A
     }
 
 
-@contextmanager
-def _folder(out: Path, meta: dict[str, Any], *, fresh: bool) -> Iterator[Path]:
-    """The folder of parts, held by this run alone; what is in it was made with `meta`."""
-    folder = out.with_name(out.name + ".parts")
-    if out.exists() and not fresh and not (folder / _META).exists():
-        raise RecordsError(f"{out} exists already; choose another output, or replace it with --fresh (fresh=True)")
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RecordsError(f"another run is recording {out} now; wait for it or stop it") from None
-        wanted = json.loads(json.dumps(meta))
-        before = None if fresh or not any(folder.glob("*.npz")) else _known(folder / _META)
-        if before is None:
-            for file in folder.iterdir():
-                file.unlink()
-            write_whole(folder / _META, json.dumps(meta).encode())
-        elif before != wanted:
-            other = " and ".join(key for key in wanted if before.get(key) != wanted[key])
-            raise RecordsError(
-                f"{folder} holds an unfinished run with other {other}; go on with the same, choose another output, or "
-                f"begin anew with --fresh (fresh=True)"
-            )
-        yield folder
-    finally:
-        os.close(handle)
-
-
-def _known(meta: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(meta.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _read(file: Path) -> _Part | None:
-    """A part; None where there is none that can be read."""
-    try:
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as data:
-            return {name: data[name] for name in _ARRAYS}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-        return None
-
-
-def _write(file: Path, part: _Part) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, **part)  # type: ignore[arg-type]  # no array is named allow_pickle
-    write_whole(file, buffer.getvalue())
-
-
 def _answers(
     loaded: LoadedCascade,
     rows: Sequence[Row],
     first: int,
     options: dict[str, Any],
     on_progress: Callable[[int, int], None] | None,
-) -> _Part:
+) -> Part:
     found = collect(loaded, rows, **options, clean=not options["levels"], on_progress=on_progress)
     place = {row.key: first + index for index, row in enumerate(rows)}
     return {
@@ -293,11 +223,9 @@ def _shifted(
     return None if on_progress is None else lambda done, _: on_progress(first + done, total)
 
 
-def _records(
-    loaded: LoadedCascade, rows: Sequence[Row], parts: Sequence[_Part], repetitions: int, unit: str
-) -> Records:
+def _records(loaded: LoadedCascade, rows: Sequence[Row], parts: Sequence[Part], repetitions: int, unit: str) -> Records:
     row, level, repetition, scores, took = (
-        np.concatenate([part[name] for part in parts]) for name in _ARRAYS[: _ARRAYS.index("lost")]
+        np.concatenate([part[name] for part in parts]) for name in ARRAYS[: ARRAYS.index("lost")]
     )
     cascade = loaded.resolved
     cards = [cascade.cards[name] for name in cascade.models]

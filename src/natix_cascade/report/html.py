@@ -7,20 +7,20 @@ from pathlib import Path
 
 from natix_cascade.files import write_whole
 from natix_cascade.report import sections
-from natix_cascade.report.markup import interval, number, percent
+from natix_cascade.report.markup import interval, number, page, percent
 from natix_cascade.report.results import Evaluation
 from natix_cascade.report.wording import figures, price, when
 
 __all__ = ["render_html", "write_html"]
 
-_SECTIONS = (
-    ("levels", "Levels of difficulty"),
-    ("cascade", "Cascade and models"),
-    ("probabilities", "Probabilities"),
-    ("parts", "Parts of the data"),
-    ("mistakes", "Mistakes"),
-    ("method", "How it was measured"),
-)
+_SECTIONS = {
+    "levels": "Levels of difficulty",
+    "cascade": "Cascade and models",
+    "probabilities": "Probabilities",
+    "parts": "Parts of the data",
+    "mistakes": "Mistakes",
+    "method": "How it was measured",
+}
 
 
 def write_html(evaluation: Evaluation, path: str | Path, *, thumbnails: bool = False) -> Path:
@@ -45,9 +45,6 @@ def render_html(evaluation: Evaluation, *, thumbnails: bool = False) -> str:
         Show the mistakes as small JPEGs, as the models saw them. They are then part of the file: mind whose pictures
         they are.
     """
-    style = Path(__file__).with_name("page.css").read_text("utf-8")
-    title = f"{evaluation.question.id}: {evaluation.cascade}"
-    links = "".join(f'<li><a href="#{name}">{label}</a></li>' for name, label in _SECTIONS)
     body = (
         sections.levels(evaluation),
         sections.cascade(evaluation),
@@ -56,16 +53,13 @@ def render_html(evaluation: Evaluation, *, thumbnails: bool = False) -> str:
         sections.mistakes(evaluation, thumbnails=thumbnails),
         sections.method(evaluation),
     )
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(title)}</title>\n<style>\n{style}</style></head>\n<body>"
-        '<a class="skip" href="#levels">Skip to the results</a>'
-        f'<header>{_header(evaluation)}<nav aria-label="Contents"><ul>{links}</ul></nav></header>\n'
-        f"<main>{_tiles(evaluation)}{_notes(evaluation)}\n{chr(10).join(body)}</main>\n"
-        f"<footer>natix-cascade {escape(evaluation.versions.get('natix-cascade', ''))}, "
-        f"{escape(when(evaluation))}. This file holds everything it shows.</footer></body></html>\n"
+    return page(
+        f"{evaluation.question.id}: {evaluation.cascade}",
+        _header(evaluation),
+        _SECTIONS,
+        f"{_tiles(evaluation)}{_notes(evaluation)}\n{chr(10).join(body)}",
+        skip="the results",
+        made=f"natix-cascade {evaluation.versions.get('natix-cascade', '')}, {when(evaluation)}",
     )
 
 

@@ -1,11 +1,12 @@
-"""Small pieces of HTML: numbers, tables, lists of facts."""
+"""Small pieces of HTML: numbers, tables, lists of facts, and the page around them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
 
-__all__ = ["DASH", "Cell", "Markup", "facts", "figure", "interval", "number", "percent", "section", "table"]
+__all__ = ["DASH", "Cell", "Markup", "facts", "figure", "interval", "number", "page", "percent", "section", "table"]
 
 
 DASH = "\u2013"
@@ -91,6 +92,54 @@ def section(name: str, title: str, *parts: str) -> Markup:
     return Markup(
         f'<section id="{name}" aria-labelledby="{name}-h"><h2 id="{name}-h">{escape(title)}</h2>'
         f"{''.join(parts)}</section>"
+    )
+
+
+def page(
+    title: str,
+    header: str,
+    contents: Mapping[str, str],
+    main: str,
+    *,
+    skip: str,
+    made: str,
+    style: str = "",
+    shapes: str = "",
+    scripts: Sequence[str] = (),
+) -> str:
+    """Return a whole page: the style that all pages share, a header with links to the sections, and a footer.
+
+    Parameters
+    ----------
+    title : str
+        Name of the window.
+    header, main : str
+        HTML above and below the links to the sections.
+    contents : mapping
+        Name of a section to its title.
+    skip : str
+        What the first section shows: the first link, for those who use a keyboard, goes there.
+    made : str
+        By what and when.
+    style : str
+        CSS that comes after that of all pages.
+    shapes : str
+        An SVG with shapes for others to use.
+    scripts : sequence of str
+        Elements at the end.
+    """
+    css = Path(__file__).with_name("page.css").read_text("utf-8") + style
+    links = "".join(f'<li><a href="#{name}">{escape(label)}</a></li>' for name, label in contents.items())
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escape(title)}</title>\n<style>\n{css}</style></head>\n<body>"
+        f'<a class="skip" href="#{next(iter(contents))}">Skip to {skip}</a>{shapes}'
+        f'<header>{header}<nav aria-label="Contents"><ul>{links}</ul></nav></header>\n'
+        f"<main>{main}</main>\n"
+        f"<footer>{escape(made)}. This file holds everything it shows.</footer>"
+        f"{''.join(chr(10) + script for script in scripts)}</body></html>\n"
     )
 
 

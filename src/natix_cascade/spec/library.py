@@ -22,6 +22,7 @@ __all__ = [
     "Bundle",
     "CardFile",
     "bundle",
+    "find_cascade",
     "known_cards",
     "load_cards",
     "load_cascade",
@@ -117,7 +118,7 @@ def load_cascade(
     SpecError
         Something is missing or wrong; the text says what and where.
     """
-    spec, folder = _find_cascade(cascade)
+    spec, folder = find_cascade(cascade)
     own = Path(cards) if cards is not None else folder / "cards" if folder is not None else None
     known = known_cards(own if cards is not None or (own is not None and own.is_dir()) else None)
     chosen: Policy | None
@@ -164,7 +165,8 @@ def load_policy(policy: str | Path, *, folder: Path | None = None) -> Policy:
     return read_spec(path, Policy)
 
 
-def _find_cascade(cascade: str | Path | CascadeSpec) -> tuple[CascadeSpec, Path | None]:
+def find_cascade(cascade: str | Path | CascadeSpec) -> tuple[CascadeSpec, Path | None]:
+    """Find a cascade by shipped name or file, and the folder of its file; see `load_cascade`."""
     if isinstance(cascade, CascadeSpec):
         return cascade, None
     shipped = bundle().cascades.get(str(cascade))
