@@ -1,4 +1,4 @@
-r"""Do plans keep what they promise on pictures that they have not seen, and what do they save?
+"""How plans keep their promises on pictures that they have not seen, and what they save.
 
 On other people's records (ImageNet: 8 networks; two sets of faces: three paid services and a small network), split at
 random into halves: planned on one half, judged on the other. One table per question:
