@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from made_records import labelled, yes_no
 
 from natix_cascade.errors import RecordsError
 from natix_cascade.plan.board import Board, Levels
+from natix_cascade.plan.choose import draws_of
 from natix_cascade.plan.exits import fit_exits, walk
 from natix_cascade.plan.loss import Prices, metric_of
 from natix_cascade.plan.opinions import fit_calibrators, opinions_with
@@ -66,7 +68,7 @@ def policy_of(
 @law
 @given(data=st.data(), price=st.floats(2, 2_000), seed=st.integers(0, 50))
 def test_a_policy_answers_as_its_chain_does(kind: str, data: st.DataObject, price: float, seed: int) -> None:
-    records = labelled(400, seed, kinds=3) if kind == "labels" else yes_no(400, seed, missing=0.05)
+    records = labelled(400, seed, kinds=3) if kind == "labels" else yes_no(400, seed)
     more = {"mean of yes and no": {"voting": "mean"}, "anchored": {"anchor": (2,)}}.get(kind, {})
     board, calibrators = workbench(records, **more)
     levels = data.draw(st.sampled_from(LEVELS))
@@ -121,7 +123,7 @@ def test_exits_that_nobody_or_everybody_takes() -> None:
 
 
 def test_rare_labels_leave_by_the_shared_threshold() -> None:
-    records = labelled(3_000, 0, kinds=6)
+    records = labelled(1_500, 0, kinds=6)
     board, calibrators = workbench(records)
     levels: Levels = ((0,), (2,))
     borders = [np.arange(board.kinds) + 3]
@@ -197,8 +199,6 @@ def test_figures_by_hand() -> None:
     assert found.regret == pytest.approx(found.reference_metric - found.metric)
     assert found.metric == pytest.approx((own.answer == records.label).mean())
     assert sum(found.exit_shares.values()) == pytest.approx(1)
-    from dataclasses import replace
-
     weighed = figures(own, base, replace(records, weight=weight), COST, "accuracy")
     assert weighed.metric == pytest.approx(np.average(own.answer == records.label, weights=weight))
     assert weighed.cost == pytest.approx(np.average(1 + 40 * (own.level == 1), weights=weight))
@@ -219,8 +219,6 @@ def test_who_is_not_in_the_records_cannot_be_replayed() -> None:
 def test_named_points_are_what_they_say() -> None:
     records = yes_no(1_500, 4)
     board, _ = workbench(records)
-    from natix_cascade.plan.choose import draws_of
-
     opinions = board.opinions
     draws = draws_of(opinions.group, opinions.weight, seed=0)
     points = named_points(board, records, "accuracy", draws, (2,), 0.01)

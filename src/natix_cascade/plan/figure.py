@@ -80,7 +80,7 @@ def _draw_frame(plan: Plan, scene: Scene, pen: _Pen) -> None:
     for kind, name in legend(plan):
         pen.mark(at, 82, LOOKS[kind])
         pen.text(at + 14, 86.5, name, SOFT)
-        at += 34 + len(name) * SIZE * LETTER
+        at += 30 + len(name) * SIZE * LETTER
     for x, text in scene.x_ticks:
         pen.line((x, bottom), (x, top), RULE)
         pen.text(x, bottom + 18, text, SOFT, ha="center")

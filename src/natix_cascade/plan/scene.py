@@ -84,7 +84,7 @@ def is_open(plan: Plan, point: Point) -> bool:
 def legend(plan: Plan) -> list[tuple[str, str]]:
     """Kinds that a plan's points are of, with their names."""
     kinds = {point.kind for point in plan.points}
-    hollow = " (hollow: no guarantee)" if any(is_open(plan, point) for point in plan.points) else ""
+    hollow = " (no guarantee)" if any(is_open(plan, point) for point in plan.points) else ""
     return [(kind, look.name + hollow * (kind == "plan")) for kind, look in LOOKS.items() if kind in kinds]
 
 
