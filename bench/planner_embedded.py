@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import options, save, table
 
+from common import options, save, table
 from natix_cascade.decide import bootstrap_by_group, mcc
 from natix_cascade.plan import read_records
 from natix_cascade.plan.policies import answer

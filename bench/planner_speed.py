@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import PYTHON, options, save, table
 
+from common import PYTHON, options, save, table
 from natix_cascade.plan import Records, plan, read_records, write_records
 
 SIZES = [(26, 5_000), (26, 20_000), (26, 50_000), (26, 100_000), (4, 100_000), (8, 100_000), (16, 100_000)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from natix_cascade.errors import PlanError
 from natix_cascade.plan.votes import Voting
@@ -66,6 +67,10 @@ class Wish:
                 f"a plan needs one aim, not {len(given)} ({', '.join(given) or 'none given'}): max_regret (as the "
                 "records show), risk (with a guarantee) or budget"
             )
+        for name, known in (("metric", get_args(Metric)), ("voting", (None, *get_args(Voting)))):
+            if getattr(self, name) not in known:
+                names = ", ".join(str(item) for item in known if item is not None)
+                raise PlanError(f"{name} is {getattr(self, name)!r}, but one of {names} is needed")
         if not 0 < self.delta < 1:
             raise PlanError(f"delta is {self.delta}, but a probability between 0 and 1 is needed")
         if self.prevalence is not None and not 0 < self.prevalence < 1:
