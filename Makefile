@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TRAIN_VENV := .venv-train
 MANIFEST ?= ../shared/data/roadwork/manifest.csv
+RECORDS ?= ../shared/records
 
 .PHONY: help demo test test-slow test-train check bench train install docs clean
 
@@ -22,7 +23,7 @@ $(VENV)/.dev: $(VENV)/.installed
 
 $(TRAIN_VENV)/.train: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TRAIN_VENV)
-	$(TRAIN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train]'
+	$(TRAIN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train,crosscheck]'
 	@touch $@
 
 install: $(VENV)/.installed ## Install into .venv
@@ -45,13 +46,17 @@ check: $(VENV)/.dev ## Lint, types, import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev ## Measure every claim; needs the labelled pictures (MANIFEST=...) for the first
+bench: $(VENV)/.dev ## Measure every claim; needs labelled pictures (MANIFEST=...) and records (RECORDS=...)
 	$(BIN)/python bench/accuracy.py $(MANIFEST)
 	$(BIN)/python bench/card_metrics.py
 	$(BIN)/python bench/scan_speed.py $(MANIFEST)
 	$(BIN)/python bench/latency.py
 	$(BIN)/python bench/memory.py
 	$(BIN)/python bench/bad_pictures.py
+	$(BIN)/python bench/planner.py $(RECORDS)
+	$(BIN)/python bench/planner_speed.py
+	$(BIN)/natix-cascade record $(MANIFEST) --split test --augment L0..L3 --out runs/test.parquet --fresh
+	$(BIN)/python bench/planner_embedded.py runs/test.parquet
 
 train: $(TRAIN_VENV)/.train ## Train and package the shipped models from MANIFEST
 	$(TRAIN_VENV)/bin/python -m natix_cascade.learn train $(MANIFEST)

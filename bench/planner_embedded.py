@@ -3,7 +3,8 @@
 By hand: pictures leave at confidence .95, .90 and .85, as cascades in design documents do; once on calibrated opinions
 and once on the models' raw scores. The full vote asks every model. Intervals: 95 %, bootstrap by group.
 
-Usage: python bench/planner_embedded.py RECORDS  (natix-cascade record MANIFEST --split test --augment L0..L3 --out RECORDS)
+Usage: python bench/planner_embedded.py RECORDS
+(natix-cascade record MANIFEST --split test --augment L0..L3 --out RECORDS)
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ def main() -> None:
             "by_level": by_level,
             "exit_shares": own.exit_shares(records.weight),
         }
-    for name in rows:
-        rows[name]["share_of_full"] = rows[name]["gmacs"] / rows["full_vote"]["gmacs"]
+    for row in rows.values():
+        row["share_of_full"] = row["gmacs"] / rows["full_vote"]["gmacs"]
     table(
         ["", "GMACs", "of full", "mean MCC", "MCC", "interval"],
         [

@@ -72,16 +72,17 @@ def grouped(rng: np.random.Generator, *, risk: float) -> tuple[Certificate, list
     return certify(trials, *args, metric="accuracy", risk=risk, delta=DELTA), true
 
 
-def by_level(rng: np.random.Generator, *, risk: float, conditional: bool) -> tuple[Certificate, list[float]]:
-    """The second plan keeps the limit over all, but is just above it among those that leave at the second level."""
-    n = 700
+def by_level(
+    rng: np.random.Generator, *, risk: float, conditional: bool, good: bool = False
+) -> tuple[Certificate, list[float]]:
+    """A plan that keeps the limit over all, but is just above it among those that leave at the second level."""
+    n = 450
     level = (rng.random(n) < 0.4).astype(np.int64)
-    each = np.array([[0.1, 0.1], [0.2, ABOVE], [1.5, 2.5]]) * risk
-    reference, plans = answers(rng.random(n), 0.02, [regret[level] + 0.01 for regret in each])
-    trials = [Trial(plan, level) for plan in plans]
+    each = np.array([0.1, 0.1] if good else [0.2, ABOVE]) * risk
+    reference, plans = answers(rng.random(n), 0.02, [each[level] + 0.01])
     args = reference, np.ones(n, np.int64), np.arange(n), np.ones(n)
-    found = certify(trials, *args, metric="accuracy", risk=risk, delta=DELTA, conditional=conditional)
-    return found, each.max(axis=1).tolist()
+    given = {"risk": risk, "delta": DELTA, "conditional": conditional}
+    return certify([Trial(plans[0], level)], *args, metric="accuracy", **given), [float(each.max())]  # type: ignore[arg-type]
 
 
 def shifted(rng: np.random.Generator, *, risk: float, weighted: bool) -> tuple[Certificate, list[float]]:
@@ -117,7 +118,7 @@ def of_many(name: str, repeats: int) -> tuple[float, float, float]:
 def assert_valid(name: str, repeats: int) -> None:
     broken, some, _ = of_many(name, repeats)
     assert not too_often(broken, repeats), f"{name}: broken in {broken:.2%} of {repeats} data sets"
-    assert some > 0.95, f"{name}: the good plan is promised in {some:.2%} only"
+    assert some > 0.95 or name == "by level", f"{name}: the good plan is promised in {some:.2%} only"
 
 
 @pytest.mark.parametrize("name", ["single pictures, often better and often worse", *list(SCENES)[3:]])
@@ -141,6 +142,11 @@ def test_without_the_condition_or_the_weights_these_promises_would_be_broken() -
     for draw in (partial(by_level, conditional=False), partial(shifted, weighted=False)):
         broken, _, _ = promises(partial(draw, risk=0.1), 100, 0.1)
         assert broken > 0.9
+
+
+def test_a_plan_that_is_good_at_every_level_is_promised() -> None:
+    _, some, _ = promises(partial(by_level, risk=0.1, conditional=True, good=True), 100, 0.1)
+    assert some == 1
 
 
 def counted(worse: list[int], risk: float, n: int = 500, **options: object) -> Certificate:

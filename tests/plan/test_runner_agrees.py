@@ -48,7 +48,7 @@ def pictures() -> list[Picture]:
 def records(pictures: list[Picture]) -> Iterator[Records]:
     """Raw scores of all shipped models."""
     loaded = LoadedCascade.load("embedded", policy="none", threads=1)
-    runner = BulkRunner(loaded)
+    runner = BulkRunner(loaded, batch=1)  # as one picture is asked about
     scores, _ = runner.score(pictures)
     runner.close()
     cards = loaded.resolved.cards
@@ -121,7 +121,7 @@ def assert_same(cascade: Cascade, policy: Policy, pictures: list[Picture], recor
     return {verdict.exit_level for verdict in verdicts}
 
 
-@pytest.mark.parametrize(("seed", "method"), [(0, "log_odds"), (1, "mean"), (2, "log_odds"), (3, "log_odds")])
+@pytest.mark.parametrize(("seed", "method"), [(0, "log_odds"), (1, "mean")])
 def test_verdicts_are_the_replay(seed: int, method: str, pictures: list[Picture], records: Records) -> None:
     policy = drawn(records, seed, method)
     with Cascade.load("embedded", policy=policy, threads=1) as cascade:
@@ -175,7 +175,7 @@ def test_policies_of_labels_are_refused() -> None:
 def test_models_without_a_card_are_refused(records: Records) -> None:
     strange = replace(records, models=("a", "b", "c", "d"), sha256={})
     policy = plan(strange, budget=0.3, cascade="embedded").policy
-    with pytest.raises(SpecError, match="no card for model '[abcd]'; known cards: road-gate"):
+    with pytest.raises(SpecError, match=r"no card for model '[abcd]'; known cards: road-gate"):
         Cascade.load("embedded", policy=policy)
 
 

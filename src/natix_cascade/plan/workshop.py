@@ -51,8 +51,20 @@ class Workshop:
 
     @property
     def alone(self) -> int:
-        """Index of the plan that asks the reference and nobody else: it is always tried."""
-        return next(i for i, each in enumerate(self.tried.plans) if each.levels == (self.columns,))
+        """Index of the plan that asks the reference and nobody else.
+
+        Raises
+        ------
+        PlanError
+            It takes longer than the wish allows.
+        """
+        for index, each in enumerate(self.tried.plans):
+            if each.levels == (self.columns,):
+                return index
+        raise PlanError(
+            "nothing faster keeps the limit, and the reference alone takes longer than the bound on latency; "
+            "allow more regret or more time"
+        )
 
     def board_of(self, candidate: Candidate) -> Board:
         """The board on which a candidate was found."""
@@ -95,7 +107,8 @@ def set_up(records: Records, wish: Wish, on_progress: Progress | None) -> Worksh
     scale = float(cost[list(columns)].sum()) or float(cost.max()) or 1.0
     fine = scale * np.geomspace(_CHEAP, _DEAR, _FINE)
     anchored = replace(board, anchor=columns, ballots={})
-    parts = [try_out(board, [(columns,)], fine[:1], seed=wish.seed)]  # the reference alone is always there
+    in_time = wish.latency_ms is None or board.slowest((columns,)) <= wish.latency_ms
+    parts = [try_out(board, [(columns,)], fine[:1], seed=wish.seed)] if in_time else []
     for index, each in enumerate((board, anchored)):
         chains = _chains(each, records, wish, scale, tell(f"searching chains {index + 1}/2"))
         parts.append(try_out(each, chains, fine, seed=wish.seed, on_progress=tell(f"trying plans {index + 1}/2")))
@@ -117,7 +130,10 @@ def _chains(
     coarse = scale * np.geomspace(_CHEAP, _DEAR, _COARSE)
     found = sorted(search(small, coarse, latency=wish.latency_ms, on_progress=on_progress), key=lambda item: item.rank)
     room = max(_TRIALS // n // _FINE, 8)
-    return list(dict.fromkeys(item.levels for item in found))[:room]
+    singles: list[Levels] = [((column,),) for column in range(len(board.cost))]  # a small budget may allow one only
+    fast = [one for one in singles if wish.latency_ms is None or board.slowest(one) <= wish.latency_ms]
+    best = list(dict.fromkeys(item.levels for item in found))[:room]
+    return list(dict.fromkeys([*fast, *best]))
 
 
 def _latency(records: Records, wish: Wish) -> Floats:
