@@ -12,8 +12,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -75,13 +77,13 @@ def main() -> None:
     parser = options(__doc__, "planner_speed")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    file = Path(arguments.out).with_suffix(".parquet")
+    file = Path(tempfile.mkdtemp()) / "records.parquet"
     for models, pictures in SIZES[:2] if arguments.quick else SIZES:
         write_records(made(models, pictures), file)
         done = subprocess.run([PYTHON, __file__, "--child", str(file)], check=True, capture_output=True, text=True)
         rows.append({"models": models, "pictures": pictures, **json.loads(done.stdout)})
         print(rows[-1], flush=True)
-    file.unlink()
+    shutil.rmtree(file.parent)
     table(
         ["models", "pictures", "seconds", "peak MiB"],
         [[row["models"], row["pictures"], round(row["seconds"], 1), round(row["peak_mib"])] for row in rows],

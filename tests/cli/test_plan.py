@@ -107,7 +107,7 @@ def test_files_are_written_and_told(folder: Path, tmp_path: Path) -> None:
 
 def test_json_is_all_there_is_on_standard_output(folder: Path, tmp_path: Path) -> None:
     out, page = tmp_path / "p.json", tmp_path / "own.html"
-    result = make(folder / "r.parquet", "--out", out, "--html", page, "--max-regret", "0.02", "--json", "--seed", "1")
+    result = make(folder / "r.parquet", "--out", out, "--html", page, "--max-regret", "0.02", *CHAIN, "--json")
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)
     assert {"unit", "metric", "reference", "limit", "budget", "delta", "expected", "points", "steps"} <= set(data)
@@ -136,7 +136,7 @@ def test_what_is_written_is_what_the_library_plans(folder: Path, tmp_path: Path)
 @pytest.mark.parametrize("options", [("--max-regret", 0.06, "--delta", 0.2), ("--risk", 0.06, "--delta", 0.2)])
 def test_a_limit_with_delta_is_certified(folder: Path, tmp_path: Path, options: tuple[object, ...]) -> None:
     out = tmp_path / "p.json"
-    result = make(folder / "r.parquet", "--out", out, *options, "--json")
+    result = make(folder / "r.parquet", "--out", out, *options, *CHAIN, "--json")
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)
     assert (data["limit"], data["delta"]) == (0.06, 0.2)
@@ -148,7 +148,7 @@ def test_a_limit_with_delta_is_certified(folder: Path, tmp_path: Path, options: 
 
 
 def test_a_guarantee_is_told_to_people(folder: Path, tmp_path: Path) -> None:
-    result = make(folder / "r.parquet", "--out", tmp_path / "p.json", "--risk", "0.06")
+    result = make(folder / "r.parquet", "--out", tmp_path / "p.json", "--risk", "0.06", *CHAIN)
     assert result.exit_code == 0, result.output
     assert "guaranteed: regret at most 0.06 with probability 90%" in result.stdout
 

@@ -17,7 +17,7 @@ from natix_cascade.plan.board import Board, Levels
 from natix_cascade.plan.exits import fit_exits, walk
 from natix_cascade.plan.loss import Prices
 from natix_cascade.plan.opinions import Opinions, held_out
-from natix_cascade.plan.search import search
+from natix_cascade.plan.search import _neighbours, search
 
 law = settings(deadline=None, max_examples=20)
 PRICES = np.geomspace(5.0, 1_000.0, 8)
@@ -96,6 +96,13 @@ def test_three_specialists_make_three_levels() -> None:
     best = search(board, np.array([200.0]))[0]
     assert best.levels == ((0,), (1,), (2,))
     assert best.value == pytest.approx(1 + 0.4 * 3 + 0.1 * 9, rel=0.05)
+
+
+def test_chains_grow_at_any_place() -> None:
+    base: Levels = ((0,), (2,))
+    grown = {((1,), (0,), (2,)), ((0,), (1,), (2,)), ((0,), (2,), (1,))}
+    assert set(_neighbours(base, range(3), merge=False)) == grown
+    assert set(_neighbours(base, range(3), merge=True)) == grown | {((0, 1), (2,)), ((0,), (1, 2))}
 
 
 def test_what_is_found_is_ordered_and_valued_right() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the helpers beside this file: test folders are not packages
 from made_records import labelled, yes_no
@@ -29,14 +30,17 @@ CHAIN = (("gate",), ("small",), ("large",))
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "a limit": ("yes and no", {"max_regret": 0.01}),
     "a guarantee": ("yes and no", {"risk": 0.03}),
-    "a guarantee at every level": ("yes and no", {"risk": 0.12, "conditional": True, "delta": 0.2}),
+    "a guarantee at every level": ("yes and no", {"risk": 0.12, "conditional": True, "delta": 0.2, "levels": CHAIN}),
     "a budget": ("yes and no", {"budget": 12.0}),
-    "a prevalence": ("yes and no", {"max_regret": 0.01, "prevalence": 0.1}),
+    "a prevalence": ("yes and no", {"max_regret": 0.01, "prevalence": 0.1, "levels": CHAIN}),
     "the correlation": ("yes and no", {"max_regret": 0.03, "metric": "mcc"}),
-    "a guarantee of the correlation": ("yes and no", {"risk": 0.1, "metric": "mcc"}),
-    "the reward": ("yes and no", {"max_regret": 0.05, "metric": "reward"}),
+    "a guarantee of the correlation": ("yes and no", {"risk": 0.1, "metric": "mcc", "levels": CHAIN}),
+    "the reward": ("yes and no", {"max_regret": 0.05, "metric": "reward", "levels": CHAIN}),
     "a chain": ("yes and no", {"max_regret": 0.02, "levels": (("small",), ("gate", "large"))}),
-    "a vote of two as the reference": ("yes and no", {"max_regret": 0.01, "reference": "vote:small,large"}),
+    "a vote of two as the reference": (
+        "yes and no",
+        {"max_regret": 0.01, "reference": "vote:small,large", "levels": CHAIN},
+    ),
     "a model as the reference": ("yes and no", {"max_regret": 0.01, "reference": "small"}),
     "a bound on the time": ("yes and no", {"max_regret": 0.03, "latency_ms": 9.5, "voting": "mean"}),
     "labels": ("labels", {"max_regret": 0.01}),
@@ -168,6 +172,21 @@ def test_a_guarantee_is_made_from_some_and_tested_on_others() -> None:
     conditional = made("a guarantee at every level").policy.promise
     assert conditional is not None
     assert conditional.conditional
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [1, 3])
+def test_guarantees_are_broken_as_rarely_as_they_say(size: int) -> None:
+    """The whole way from records to promise, many times over: the true regret is taken from fresh pictures."""
+    fresh = yes_no(30_000, 9_999)
+    repeats, delta, risk = 250, 0.2, 0.04
+    real = [
+        replayed(plan(yes_no(900, seed, group_size=size), risk=risk, delta=delta, levels=CHAIN).policy, fresh)
+        for seed in range(repeats)
+    ]
+    broken = sum(each.regret > risk for each in real)
+    assert binom.sf(broken - 1, repeats, delta) >= 1e-3  # the lower 99.9 % limit of Clopper and Pearson
+    assert np.mean([each.cost for each in real]) < 0.8 * 40
 
 
 def test_max_regret_with_delta_asks_for_a_guarantee() -> None:

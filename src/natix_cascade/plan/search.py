@@ -77,7 +77,9 @@ def search(
 
     singles: list[Levels] = [((j,),) for j in range(m)]
     pairs: list[Levels] = [((i,), (j,)) for i, j in permutations(range(m), 2) if board.cost[i] <= 4 * board.cost[j]]
-    if latency is not None:
+    if board.anchor:  # only what ends with the anchor differs from a free vote
+        pairs = [((i,), board.anchor) for i in range(m) if i not in board.anchor]
+    elif latency is not None:
         pairs += [((i, j),) for i in range(m) for j in range(i + 1, m)]
     short = [levels for levels in singles + pairs if allowed(levels)]
     scores = np.empty((len(short), len(price_list)))

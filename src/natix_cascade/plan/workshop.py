@@ -104,7 +104,7 @@ def set_up(records: Records, wish: Wish, on_progress: Progress | None) -> Worksh
     unit = wish.unit or records.unit
     cost, latency = records.cost(unit), _latency(records, wish)
     board = Board(opinions, cost, latency, price, voting)
-    scale = float(cost[list(columns)].sum()) or float(cost.max()) or 1.0
+    scale = max(float(cost[list(columns)].sum()), 2 * (wish.budget or 0.0)) or float(cost.max()) or 1.0
     fine = scale * np.geomspace(_CHEAP, _DEAR, _FINE)
     anchored = replace(board, anchor=columns, ballots={})
     in_time = wish.latency_ms is None or board.slowest((columns,)) <= wish.latency_ms
