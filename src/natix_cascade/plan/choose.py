@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-_FOLDS = 5
+_FOLDS = ((15_000, 5), (40_000, 3))  # the more pictures, the less thresholds owe to chance: fewer folds, then 2
 _DRAWS = 200
 _MOST = 200
 _CELLS = 40_000_000  # of the table of losses: bounds the memory at 160 MB
@@ -80,9 +80,10 @@ def try_out(
         Called with the share of the work that is done.
     """
     weight = board.opinions.weight
-    n, total = len(weight), float(weight.sum())
-    fold = folds_of(board.opinions.group, _FOLDS, seed)
-    parts = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(_FOLDS)]
+    n, share = len(weight), (weight / weight.sum()).astype(np.float32)
+    folds = next((count for most, count in _FOLDS if n <= most), 2)
+    fold = folds_of(board.opinions.group, folds, seed)
+    parts = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]
     parts = [(train, test) for train, test in parts if len(train) and len(test)]
     whole = [(np.arange(n), np.arange(n))]
     most = int(np.clip(_CELLS // n, 20, _MOST))
@@ -102,7 +103,7 @@ def try_out(
                 cost[at, test], loss[at, test] = way.cost, way.loss
                 answer[at, test] = winners[test, way.level]
         for at, price in enumerate(priced):
-            means = float(weight @ cost[at]) / total, float(weight @ loss[at]) / total
+            means = float(share @ cost[at]), float(share @ loss[at])
             kept.append(_Entry(*means, Candidate(levels, float(price), bool(board.anchor)), answer[at].copy()))
         if len(kept) > 2 * most:
             kept = _near_front(kept, most)
