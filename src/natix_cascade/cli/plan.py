@@ -197,7 +197,10 @@ def _read(path: Path, split: str | None, models: str | None) -> Records:
             raise RecordsError(f"{path} has no rows of the split {split!r}; its splits: {known}")
         records = records.rows(here)
     if models is not None:
-        records = records.only([name.strip() for name in models.split(",") if name.strip()])
+        names = [name.strip() for name in models.split(",") if name.strip()]
+        if not names:
+            raise RecordsError("--models names no model; write them with commas, or leave it out")
+        records = records.only(names)
     return records
 
 

@@ -142,7 +142,7 @@ class Board:
         heard = state.winner >= 0
         kind = np.where(heard, self._kind[np.maximum(state.winner, 0)], 0)
         bins = np.searchsorted(edges, state.strength, side="right")
-        return kind * self.bins + np.where(heard, bins, 0)
+        return np.where(heard, kind * self.bins + bins, self.kinds * self.bins)
 
     def slowest(self, levels: Levels) -> float:
         """Latency of the whole way: the slowest of each level, added up."""

@@ -34,10 +34,14 @@ class Trial:
         Its answers.
     level : (n,) array of int
         Where each picture left.
+    levels : tuple of int
+        The levels at which a picture may leave; default: those at which one did. For the conditional mode: nothing can
+        be promised of a level at which no picture of the test left.
     """
 
     answer: Ints
     level: Ints
+    levels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +149,13 @@ def _exact(
     p = regret(losses, risk, groups=names, weights=counted, seed=seed, aim=delta)
     if not conditional:
         return p
-    for level in range(int(trial.level.max(initial=0)) + 1):
+    for level in sorted({*trial.levels, *np.unique(trial.level).tolist()}):
         here = np.flatnonzero(trial.level == level)
-        if len(here):
-            part = None if counted is None else counted[here]
-            within = None if names is None else names[here]
-            p = max(p, regret(losses[here], risk, groups=within, weights=part, seed=seed, aim=delta))
+        if not len(here):
+            return 1.0
+        part = None if counted is None else counted[here]
+        within = None if names is None else names[here]
+        p = max(p, regret(losses[here], risk, groups=within, weights=part, seed=seed, aim=delta))
     return p
 
 

@@ -80,7 +80,7 @@ def try_out(
         Called with the share of the work that is done.
     """
     weight = board.opinions.weight
-    n, share = len(weight), (weight / weight.sum()).astype(np.float32)
+    n = len(weight)
     folds = next((count for most, count in _FOLDS if n <= most), 2)
     fold = folds_of(board.opinions.group, folds, seed)
     parts = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]
@@ -91,7 +91,7 @@ def try_out(
     for index, levels in enumerate(chains):
         chain, winners, fitted = board.chain(levels), board.winners(levels), len(levels) > 1
         priced = price_list if fitted else price_list[:1]
-        cost = np.zeros((len(priced), n), dtype=np.float32)
+        cost = np.zeros((len(priced), n))
         loss = np.zeros((len(priced), n), dtype=np.float32)
         answer = np.zeros((len(priced), n), dtype=np.int16)
         for train, test in parts if fitted else whole:
@@ -103,7 +103,7 @@ def try_out(
                 cost[at, test], loss[at, test] = way.cost, way.loss
                 answer[at, test] = winners[test, way.level]
         for at, price in enumerate(priced):
-            means = float(share @ cost[at]), float(share @ loss[at])
+            means = (float(np.average(cost[at], weights=weight)), float(np.average(loss[at], weights=weight)))
             kept.append(_Entry(*means, Candidate(levels, float(price), bool(board.anchor)), answer[at].copy()))
         if len(kept) > 2 * most:
             kept = _near_front(kept, most)

@@ -23,7 +23,8 @@ class Chain:
     Attributes
     ----------
     cells : list of L - 1 (n,) arrays of int
-        ``kind * bins + bin``: which kind of answer wins (each kind has its own threshold), and how strongly.
+        ``kind * bins + bin``: which kind of answer wins (each kind has its own threshold), and how strongly;
+        ``kinds * bins`` where nobody answered: such pictures never leave early.
     loss : list of L (n,) arrays of float
         Of the answer that would be given there.
     cost : (L,) array of float
@@ -98,7 +99,8 @@ def fit_exits(chain: Chain, price: float, weight: Floats, start: Sequence[Ints] 
         value = here[-1]
         for level in reversed(range(last)):
             gain = np.where(reach[level], (here[level] - value) * weight, 0.0)
-            sums = np.bincount(chain.cells[level], gain, chain.kinds * chain.bins).reshape(chain.kinds, chain.bins)
+            sums = np.bincount(chain.cells[level], gain, chain.kinds * chain.bins + 1)[:-1]
+            sums = sums.reshape(chain.kinds, chain.bins)
             ahead = sums[:, ::-1].cumsum(axis=1)[:, ::-1]
             best = ahead.argmin(axis=1)
             best = np.where(ahead.min(axis=1) < 0, bins[best], chain.bins)
@@ -126,6 +128,6 @@ def walk(chain: Chain, borders: Sequence[Ints]) -> Walk:
 
 
 def _leaving(chain: Chain, level: int, border: Ints) -> NDArray[np.bool_]:
-    table = (np.arange(chain.bins) >= border[:, None]).ravel()
+    table = np.append((np.arange(chain.bins) >= border[:, None]).ravel(), False)
     result: NDArray[np.bool_] = table[chain.cells[level]]
     return result

@@ -25,12 +25,14 @@ from natix_cascade.plan.wish import Wish
 from natix_cascade.plan.workshop import Progress, Workshop, set_up
 from natix_cascade.spec.policy import Policy
 from natix_cascade.spec.resolved import resolve_layout
+from natix_cascade.spec.rules import ByLabel, Threshold
 
 __all__ = ["plan"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_FEWEST_GROUPS = 10
 _MAKING = 0.25  # share of the groups that make the plans, where the others certify
 _CHEAPER = 0.995  # along the path to be tested, each plan costs at most this share of the one before
 
@@ -80,7 +82,7 @@ def plan(
         wish["risk"] = wish.pop("max_regret")
     wanted = Wish(**wish)
     table = _records(records, label, costs)
-    table = _weighed(table, wanted)
+    table = _weighed(_grouped(_answering(table)), wanted)
     if wanted.levels:
         table = table.only(_named(wanted, table))
     making, certifying = table, None
@@ -98,6 +100,26 @@ def _records(source: Any, label: str, costs: Any) -> Records:
     if isinstance(source, str | Path):
         return read_records(source)
     return from_table(source, label=label, costs=costs)
+
+
+def _answering(records: Records) -> Records:
+    """Leave out models that never answered: nothing is known of them."""
+    silent = np.all(records.failed | np.isnan(records.score), axis=0).tolist()
+    heard = [model for model, gone in zip(records.models, silent, strict=True) if not gone]
+    if not heard:
+        raise RecordsError("no model of these records ever answered; record again")
+    return records.only(heard) if any(silent) else records
+
+
+def _grouped(records: Records) -> Records:
+    """A picture without a group is a group of its own; a plan needs several."""
+    group = np.where(records.group == "", records.picture, records.group)
+    if len(np.unique(group)) < _FEWEST_GROUPS:
+        raise RecordsError(
+            f"these records have {len(np.unique(group))} group(s) of pictures, but {_FEWEST_GROUPS} are needed to try "
+            "plans on others than they were made from; give every drive or place a group of its own"
+        )
+    return replace(records, group=group)
 
 
 def _weighed(records: Records, wish: Wish) -> Records:
@@ -182,7 +204,10 @@ def _path(shop: Workshop, wish: Wish, pictures: int, name: str, cascade: str) ->
         [shop.policy(alone, shop.board, [], name, cascade)],
         [float(shop.board.cost[list(shop.columns)].sum())],
     )
-    if len(best.levels) > 1:
+    if len(best.levels) == 1 and best.levels != alone.levels:
+        policies.append(shop.policy(best, board, [], name, cascade))
+        costs.append(float(board.cost[list(best.levels[0])].sum()))
+    elif len(best.levels) > 1:
         chain = board.chain(best.levels)
         for borders in _line(board, chain, shop.prices[::-1]):
             cost = float(np.average(walk(chain, borders).cost, weights=weight))
@@ -206,6 +231,18 @@ def _line(board: Board, chain: Chain, price_list: Floats) -> list[list[Ints]]:
     return line
 
 
+def _may_leave(policy: Policy) -> tuple[int, ...]:
+    """Levels at which the policy lets pictures go: those with an open exit, and the last."""
+    last = len(policy.layout) - 1
+    rules = [policy.levels[level.name].exit for level in policy.layout]
+    is_open = [
+        (isinstance(rule, Threshold) and (rule.yes, rule.no) != (None, None))
+        or (isinstance(rule, ByLabel) and any(at is not None for at in (rule.default, *rule.labels.values())))
+        for rule in rules
+    ]
+    return tuple(index for index in range(last + 1) if index == last or is_open[index])
+
+
 def _certified(
     shop: Workshop, certifying: Records, wish: Wish, name: str, cascade: str, on_progress: Progress | None
 ) -> Plan:
@@ -221,7 +258,10 @@ def _certified(
     weight = certifying.weight / certifying.weight.mean()
     draws = draws_of(group, weight, seed=wish.seed, draws=1000)
     certificate = certify(
-        [Trial(each.answer, each.level) for each in answered[1:]],
+        [
+            Trial(each.answer, each.level, _may_leave(policy))
+            for each, policy in zip(answered[1:], policies[1:], strict=True)
+        ],
         base.answer,
         certifying.label,
         group,

@@ -71,6 +71,8 @@ class Wish:
             if getattr(self, name) not in known:
                 names = ", ".join(str(item) for item in known if item is not None)
                 raise PlanError(f"{name} is {getattr(self, name)!r}, but one of {names} is needed")
+        if any(not level for level in self.levels):
+            raise PlanError("a level of the chain has no models; write levels as 'a > b + c'")
         if not 0 < self.delta < 1:
             raise PlanError(f"delta is {self.delta}, but a probability between 0 and 1 is needed")
         if self.prevalence is not None and not 0 < self.prevalence < 1:

@@ -121,7 +121,12 @@ def _chains(
 ) -> list[Levels]:
     """The chain that was asked for, or those that a search finds."""
     if wish.levels:
-        return [tuple(tuple(records.column(model) for model in level) for level in wish.levels)]
+        given: Levels = tuple(tuple(records.column(model) for model in level) for level in wish.levels)
+        if wish.latency_ms is not None and board.slowest(given) > wish.latency_ms:
+            raise PlanError(f"these levels take {board.slowest(given):g} ms, more than the {wish.latency_ms:g} allowed")
+        return [given]
+    if wish.latency_ms is not None and wish.latency_ms < board.latency.min():
+        raise PlanError(f"no model answers within {wish.latency_ms:g} ms; the fastest takes {board.latency.min():g}")
     n = len(board.opinions)
     small = board
     if n > _SEARCHED:
