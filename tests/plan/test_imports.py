@@ -17,7 +17,7 @@ from natix_cascade.plan.imports import from_table, import_folder
 from natix_cascade.plan.records import read_records, write_records
 from natix_cascade.plan.tables import read_costs
 
-SHARED = Path("/work/shared/records")
+SHARED = Path(__file__).parents[3] / "shared" / "records"  # beside the checkout
 ANSWERS = "row,true_label,pred_label,confidence\n"
 
 
