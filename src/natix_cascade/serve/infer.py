@@ -27,10 +27,9 @@ __all__ = ["infer", "query_options", "reader_of"]
 _JSON = "application/json"
 
 
-async def infer(request: Request) -> Response:
+async def infer(request: Request, service: Service) -> Response:
     """Judge one picture."""
     began = time.perf_counter()
-    service: Service = request.app.state.service
     reader = reader_of(request, service, service.options.max_body_bytes)
     try:
         content, options = await _read(request, reader, service)

@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 __all__ = ["protocol_of"]
 
 
-def protocol_of(*, header_timeout_s: float, max_header_bytes: int, max_connections: int) -> type[HttpToolsProtocol]:
+def protocol_of(*, header_timeout_s: float, max_header_bytes: int, max_connections: int) -> type[HttpToolsProtocol]:  # noqa: C901
     """A protocol class with these limits.
 
     Parameters

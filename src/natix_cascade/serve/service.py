@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import random
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from natix_cascade.serve.store import Store
 
 __all__ = ["Service", "new_id"]
 
+_rng = random.Random(secrets.randbits(128))  # noqa: S311  # ids are names, not secrets
 _log = logging.getLogger("natix_cascade.serve")
 _TICK_S = 0.5
 _FRESH_S = 5.0  # a worker that has not said how it is for so long is not counted
@@ -48,8 +50,8 @@ class _Shared(Protocol):
 
 
 def new_id() -> str:
-    """A new name for a record: 32 hex digits, of which the first 12 are milliseconds since 1970, so ids sort by time."""
-    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+    """A new name for a record: 32 hex digits; the first 12 are milliseconds since 1970, so that ids sort by time."""
+    return f"{time.time_ns() // 1_000_000:012x}{_rng.getrandbits(80):020x}"
 
 
 @dataclass(slots=True, eq=False)
@@ -105,7 +107,7 @@ class Service:
         """Begin to load; with `wait`, return when it is ready."""
         self.rates = await Rates.open(self.options.redis, workers=self.options.workers or 1)
         told = self.store.control(self.run)
-        first = (
+        first: dict[str, Any] = (
             json.loads(told["generation"]) if "generation" in told else {"number": 1, "cascade": None, "policy": None}
         )
         loading = asyncio.create_task(self.engine.start(first["number"], first["cascade"], first["policy"]))
