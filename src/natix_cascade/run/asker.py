@@ -134,6 +134,7 @@ class Asker:
         if self.options.hedge_ms is None or len(self.replicas) == 1:
             return await self._ask(first, ticket, pixels, explain=explain, until=until)
         task = asyncio.ensure_future(self._ask(first, ticket, pixels, explain=explain, until=until))
+        task.add_done_callback(_nobody_missed)
         try:
             done, _ = await asyncio.wait({task}, timeout=self.options.hedge_ms / 1000)
         except asyncio.CancelledError:
@@ -161,8 +162,9 @@ class Asker:
                 except BreakerOpenError:
                     pass
                 else:
-                    other = self._ask(second, ticket, pixels, explain=explain, until=until)
-                    tasks.add(asyncio.ensure_future(other))
+                    other = asyncio.ensure_future(self._ask(second, ticket, pixels, explain=explain, until=until))
+                    other.add_done_callback(_nobody_missed)
+                    tasks.add(other)
             open_tasks = set(tasks)
             while True:
                 done, open_tasks = await asyncio.wait(open_tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -174,11 +176,11 @@ class Asker:
                 each.cancel()
 
     def _others(self, but: Replica | None) -> list[Replica]:
-        """Replicas, the least busy first; `but` is left out."""
+        """Replicas, the least busy first, among equals the one at work for the longest last; `but` is left out."""
         if len(self.replicas) == 1:
             return list(self.replicas)
         others = [each for each in self.replicas if each is not but]
-        return sorted(others, key=lambda each: each.batcher.waiting + (each.batcher.running_for() > 0))
+        return sorted(others, key=_load)
 
     def _choose(self, but: Replica | None = None) -> tuple[Replica, int]:
         """The least busy replica whose breaker lets a call through, and the breaker's ticket; `but` is left out.
@@ -200,7 +202,7 @@ class Asker:
     ) -> Answer:
         """Ask one replica, whose breaker has let the call through, and tell the breaker how it went."""
         batcher, breaker = replica.batcher, replica.breaker
-        patience = self.timeout_s
+        patience, renewals = self.timeout_s, batcher.renewals
         if batcher.running_for() > patience:
             batcher.renew()  # the worker hangs: this question goes to a new one
         wait = min(until - time.perf_counter(), patience)
@@ -212,12 +214,23 @@ class Asker:
             report = breaker.failure
             raise
         except TimeoutError:
-            if (
-                batcher.running_for() >= _NEARLY * patience
-            ):  # else the picture had too little time: not the model's fault
+            hung = batcher.running_for() >= _NEARLY * patience or batcher.renewals != renewals
+            if hung:  # else the picture had too little time: not the model's fault
                 report = breaker.failure
             raise
         finally:
             report(ticket)
         self._latencies.add(answer.latency_ms / 1000)
         return answer
+
+
+def _load(replica: Replica) -> tuple[int, float]:
+    """How busy a replica is: questions, and seconds that its present call has taken so far."""
+    spent = replica.batcher.running_for()
+    return replica.batcher.waiting + (spent > 0), spent
+
+
+def _nobody_missed(task: asyncio.Future[Answer]) -> None:
+    """The failure of a question that lost the race is nobody's news."""
+    if not task.cancelled():
+        task.exception()

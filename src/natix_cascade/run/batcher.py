@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from natix_cascade.errors import ModelError, QueueFullError
+from natix_cascade.errors import ModelError, QueueFullError, TransientModelError
 from natix_cascade.models.base import Answers, Model
 from natix_cascade.run.mail import LoopReply, Reply
 
@@ -65,6 +67,11 @@ class Batcher:
         How long the first picture of a batch may wait for company.
     max_queue : int
         Most questions that wait; more are refused at once.
+
+    Attributes
+    ----------
+    renewals : int
+        How many workers were left behind so far.
     """
 
     def __init__(
@@ -79,6 +86,8 @@ class Batcher:
         self.max_batch = max_batch
         self._max_delay = max_delay_ms / 1000
         self._max_queue = max_queue
+        self.renewals = 0
+        self._somebody_left = False
         self._began: float | None = None
         self._left_behind: list[threading.Thread] = []
         self._queue: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
@@ -121,17 +130,36 @@ class Batcher:
         """
         reply: LoopReply[Answer] = LoopReply()
         self._put(pixels, explain, reply)
-        return await reply.wait(timeout_s)
+        try:
+            return await reply.wait(timeout_s)
+        except (TimeoutError, asyncio.CancelledError):
+            self._somebody_left = True
+            raise
 
     def _put(self, pixels: NDArray[np.uint8], explain: bool, reply: Reply[Answer]) -> None:  # noqa: FBT001  # private
         with self._lock:
             if self._closed:
                 raise ModelError("the cascade is closed; load it again to ask more")
-            if self._queue.qsize() >= self._max_queue:
+            if self._queue.qsize() >= self._max_queue and not self._make_room():
                 raise QueueFullError(f"{self._max_queue} pictures wait for it already; try again later")
             if self._thread is None:
                 self._start()
             self._queue.put(_Question(pixels, explain, reply, time.perf_counter()))
+
+    def _make_room(self) -> bool:
+        """With the lock held: free the places of those who have left; whether there is one now."""
+        if not self._somebody_left:
+            return False
+        self._somebody_left = False
+        stay: list[_Question | None] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                item = self._queue.get_nowait()
+                if item is None or not item.future.cancelled():
+                    stay.append(item)
+        for item in stay:
+            self._queue.put(item)
+        return len(stay) < self._max_queue
 
     def renew(self) -> bool:
         """Leave a worker that hangs behind and start another; False when too many have been left behind already.
@@ -143,6 +171,7 @@ class Batcher:
             if self._closed or self._thread is None or len(self._left_behind) >= _MOST_LEFT_BEHIND:
                 return False
             self._left_behind.append(self._thread)
+            self.renewals += 1
             self._model = None
             self._began = None
             self._start()
@@ -207,7 +236,7 @@ class Batcher:
             if self._model is None:
                 self._model = self._load()
             model = self._model
-        except Exception as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
+        except BaseException as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
             for item in batch:
                 item.future.set_exception(error)
             return
@@ -218,9 +247,10 @@ class Batcher:
             inputs = [model.prepare(item.pixels) for item in batch]
             answers = model.predict(inputs, explain=any(item.explain for item in batch))
             check_answers(model, answers, len(batch))
-        except Exception as error:  # noqa: BLE001  # a failing engine must not end the worker
-            if len(batch) == 1:
-                batch[0].future.set_exception(error)
+        except BaseException as error:  # noqa: BLE001  # a failing engine must not end the worker
+            if len(batch) == 1 or isinstance(error, TransientModelError):  # no picture's fault: no call without budget
+                for item in batch:
+                    item.future.set_exception(error)
             else:  # one bad picture must not spoil the others
                 for item in batch:
                     self._predict(model, [item])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,7 +14,7 @@ _REFRESH = 16  # durations between two sortings
 
 
 class Latencies:
-    """The latest durations of one thing; reading a quantile is cheap.
+    """The latest durations of one thing; reading a quantile is cheap. Safe for many threads.
 
     Parameters
     ----------
@@ -41,14 +42,20 @@ class Latencies:
         self._clock = clock
         self._sorted: list[float] = []
         self._fresh = 0
+        self._lock = threading.Lock()  # a cascade may be asked from several event loops
 
     def add(self, seconds: float) -> None:
         """Take in one duration."""
-        self._seen.append((self._clock(), seconds))
-        self._fresh += 1
+        with self._lock:
+            self._seen.append((self._clock(), seconds))
+            self._fresh += 1
 
     def quantile(self, q: float) -> float | None:
         """Seconds within which the share `q` was done; None while too little is known."""
+        with self._lock:
+            return self._quantile(q)
+
+    def _quantile(self, q: float) -> float | None:
         oldest = self._seen[0][0] if self._seen else 0.0
         if self._max_age is not None and self._seen and self._clock() - oldest > self._max_age:
             while self._seen and self._clock() - self._seen[0][0] > self._max_age:

@@ -74,7 +74,7 @@ class LoopReply(Generic[T]):
 
     def set_exception(self, exception: BaseException | None) -> None:
         """Say why there is none."""
-        self._mail.post(self.future, None, exception)
+        self._mail.post(self.future, None, _raisable(exception))
 
 
 class _Mail:
@@ -87,15 +87,17 @@ class _Mail:
 
     def post(self, future: asyncio.Future[T], result: object, error: BaseException | None) -> None:
         """From any thread: put an answer into the box, and tell the loop unless it has been told."""
+        loop = self._loop()
+        if loop is None or loop.is_closed():  # nobody waits any more
+            self._box.clear()
+            return
         self._box.append((future, result, error))  # type: ignore[arg-type]  # the box holds answers of all kinds
         if self._told:
             return
         self._told = True
-        loop = self._loop()
         try:
-            if loop is not None:
-                loop.call_soon_threadsafe(self._open)
-        except RuntimeError:  # the loop has been closed: nobody waits any more
+            loop.call_soon_threadsafe(self._open)
+        except RuntimeError:  # it was closed between the look and the call
             self._box.clear()
 
     def _open(self) -> None:
@@ -110,6 +112,15 @@ class _Mail:
                 future.set_exception(error)
 
 
+def _raisable(error: BaseException | None) -> BaseException | None:
+    """What a coroutine can be given: a future refuses StopIteration, and what is no Exception would end the loop."""
+    if error is None or (isinstance(error, Exception) and not isinstance(error, StopIteration)):
+        return error
+    wrapped = RuntimeError(f"{type(error).__name__} {error}".rstrip())
+    wrapped.__cause__ = error
+    return wrapped
+
+
 def _too_late(future: asyncio.Future[T]) -> None:
     if not future.done():
         future.set_exception(TimeoutError())
@@ -121,5 +132,9 @@ _mails: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mail] = weakref.We
 def _mail_of(loop: asyncio.AbstractEventLoop) -> _Mail:
     mail = _mails.get(loop)
     if mail is None:
+        for old in _mails.keyrefs():  # what nobody fetched before the end would keep a closed loop in memory
+            closed = old()
+            if closed is not None and closed.is_closed():
+                _mails.pop(closed, None)
         mail = _mails[loop] = _Mail(loop)
     return mail

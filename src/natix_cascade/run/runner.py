@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,7 @@ from natix_cascade.spec.resolved import Level, Member
 __all__ = ["Runner"]
 
 _THIS = np.array([True])
+_COARSE_S = 0.002  # event loops count in milliseconds: their timers may be this early
 _FORGET_S = 30.0  # how long a level that was slow is believed to be slow
 
 
@@ -75,6 +77,10 @@ class _Way:
     def left(self) -> float:
         """Seconds to the deadline."""
         return self.until - time.perf_counter()
+
+    def is_over(self) -> bool:
+        """Whether the deadline has passed, as far as an event loop's timer can tell."""
+        return self.left() <= _COARSE_S
 
     def note_deadline(self) -> None:
         """Say in the verdict that time ran out."""
@@ -218,19 +224,34 @@ class Runner:
         grey = np.full((side, side, 3), 128, np.uint8)
         silent: dict[str, str] = {}
         for name, asker in self._askers.items():
+            timeout_s = asker.options.timeout_ms / 1000
             try:
                 for replica in asker.replicas:
-                    await replica.batcher.ask(grey, timeout_s=asker.options.timeout_ms / 1000)
+                    if replica.batcher.running_for() > timeout_s:
+                        replica.batcher.renew()  # it hangs since an earlier try
+                    await replica.batcher.ask(grey, timeout_s=timeout_s)
                 if tune:
-                    useful = await asyncio.to_thread(self._tuned, name, grey)
+                    useful = await self._tuned(name, grey)
                     for replica in asker.replicas:
                         replica.batcher.max_batch = useful
             except Exception as error:  # noqa: BLE001  # whatever it is, the model is not ready
                 silent[name] = str(error) or type(error).__name__
         return silent
 
-    def _tuned(self, name: str, pixels: NDArray[np.uint8]) -> int:
-        return useful_batch(self.loaded.model(name), pixels, self._options.of(name).max_batch)
+    async def _tuned(self, name: str, pixels: NDArray[np.uint8]) -> int:
+        """The useful batch of a model, measured in a thread that a model that hangs may keep."""
+        options = self._options.of(name)
+        reply: LoopReply[int] = LoopReply()
+
+        def measure() -> None:
+            try:
+                reply.set_result(useful_batch(self.loaded.model(name), pixels, options.max_batch))
+            except BaseException as error:  # noqa: BLE001  # whatever it is, who waits must hear of it
+                reply.set_exception(error)
+
+        threading.Thread(target=measure, name="natix-tune", daemon=True).start()
+        calls = 2 * options.max_batch.bit_length()
+        return await reply.wait(calls * options.timeout_ms / 1000)
 
     def _level_index(self, name: str | None) -> int:
         if name is None:
@@ -289,7 +310,7 @@ class Runner:
         ended = Ended(picture.id, picture.sha256, way.opinions, spent, way.notes, way.remarks)
         verdict = make_verdicts(self._cascade, way.progress, [ended])[0]
         if isinstance(verdict, CascadeError):
-            if way.left() <= 0:
+            if way.is_over():
                 raise DeadlineError(f"{picture.id}: the deadline passed before any model had answered")
             raise verdict
         return verdict
@@ -309,7 +330,7 @@ class Runner:
     def _no_time_for(self, way: _Way, turn: Round, level: Level, *, first: bool) -> bool:
         """Whether what is left of the deadline is too little."""
         left = way.left()
-        if left <= 0:
+        if way.is_over():
             way.note_deadline()
             return True
         if not first or left == float("inf") or np.isnan(way.progress.probability[0]):
@@ -347,7 +368,7 @@ class Runner:
             heard = [await self._hear(way, members[0], until)]
         else:
             heard = await asyncio.gather(*(self._hear(way, member, until) for member in members))
-        if way.left() <= 0 and any(one.timed_out for one in heard):
+        if way.is_over() and any(one.timed_out for one in heard):
             way.note_deadline()
         scores, failed = np.full((1, len(ask)), np.nan), np.zeros((1, len(ask)), bool)
         for one in heard:
