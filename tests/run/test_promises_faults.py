@@ -119,7 +119,7 @@ def test_promise_5_half_open_lets_exactly_the_probes_through(grey: Grey, probes:
             refused = [each.exception() for each in tasks if each.done()]
             assert all("breaker is open" in str(each) for each in refused)
             model.release.set()
-            answered = [each for each in await asyncio.gather(*tasks, return_exceptions=True)]
+            answered = await asyncio.gather(*tasks, return_exceptions=True)
             assert sum(isinstance(each, Verdict) for each in answered) == probes
             assert model.calls == calls + probes
             assert runner.breakers["m", 0].state == "closed"

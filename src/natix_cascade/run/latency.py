@@ -66,4 +66,5 @@ class Latencies:
         if self._fresh >= _REFRESH or not self._sorted:
             self._sorted = sorted(seconds for _, seconds in self._seen)
             self._fresh = 0
-        return self._sorted[min(math.ceil(q * len(self._sorted)), len(self._sorted)) - 1]
+        rank = math.ceil(q * len(self._sorted))
+        return self._sorted[min(max(rank, 1), len(self._sorted)) - 1]
