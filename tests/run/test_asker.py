@@ -58,6 +58,21 @@ def test_a_lost_connection_is_tried_again(lost: int) -> None:
     assert model.calls == lost + 1
 
 
+def test_each_live_request_adds_its_share_to_the_budget() -> None:
+    model = Moody("m", LOST)
+    with engine_room([model], attempts=3, breaker=BreakerOptions(calls=20)) as runner:
+
+        async def scene() -> None:
+            with pytest.raises(TransientModelError):
+                await ask(runner)
+            model.mood = 0.8
+            for _ in range(5):
+                await ask(runner)
+            assert the_asker(runner)._budget.left == pytest.approx(10 - 2 + 5 * 0.2)
+
+        play(scene)
+
+
 @pytest.mark.parametrize("mood", [ModelError("no"), ValueError("no"), OSError("no"), float("nan")])
 def test_only_what_may_pass_by_itself_is_tried_again(mood: Any) -> None:
     model = Moody("m", mood)
@@ -223,6 +238,20 @@ def test_when_both_fail_the_failure_comes_out_and_none_goes_unheard() -> None:
     first, second = Moody("m", "hang"), Moody("m", ModelError("no"))
     with two(first, second, hedge_ms=10, timeout_ms=60) as runner, pytest.raises((TimeoutError, ModelError)):
         play(lambda: ask(runner))
+
+
+def test_who_leaves_before_the_hedge_takes_the_question_along() -> None:
+    first, second = Moody("m", "hang"), Moody("m", 0.8)
+    with two(first, second, hedge_ms=600_000) as runner:
+
+        async def scene() -> None:
+            task = asyncio.ensure_future(ask(runner))
+            await first.working()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        play(scene)
 
 
 def test_who_leaves_during_a_hedge_takes_both_questions_along() -> None:

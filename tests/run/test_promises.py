@@ -90,7 +90,7 @@ def test_promise_1_when_nobody_has_answered_the_level_is_asked_all_the_same(grey
 def test_promise_1_a_slow_level_is_tried_again_when_it_was_forgotten(grey: Grey) -> None:
     slow, clock = ScriptedModel("slow", 0.2), Clock()
     with engine_room([ScriptedModel("cheap", 0.7), slow]) as runner:
-        runner._level_times[1] = Latencies(max_age_s=30.0, clock=clock)
+        runner._level_times[1]._clock = clock
         slow_so_far(runner, 1, 500.0)
 
         async def scene() -> None:

@@ -146,8 +146,13 @@ def test_promise_5_a_probe_that_fails_opens_it_again_and_one_that_leaves_gives_i
             assert "breaker is open" in await failing(runner, grey(2))
             probe.cancel()
             await asyncio.gather(probe, return_exceptions=True)
+            assert breaker.state == "half_open"
             model.release.set()
-            assert await runner.detect(grey(3))
+            model.mood = np.nan  # no answer, but no sign that it is gone either
+            assert "no probability" in await failing(runner, grey(3))
+            assert breaker.state == "half_open"
+            model.mood = 0.8
+            assert await runner.detect(grey(4))
             assert breaker.state == "closed"
 
         play(scene)

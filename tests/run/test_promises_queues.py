@@ -61,6 +61,22 @@ def test_promise_2_who_times_out_takes_nobodys_place(grey: Grey) -> None:
     assert model.batches == (1, 1)
 
 
+def test_promise_2_who_leaves_while_a_batch_waits_for_company_is_not_asked_about(grey: Grey) -> None:
+    model = ScriptedModel("m", 0.6)
+    with engine_room([model], max_batch=3, max_delay_ms=60_000) as runner:
+
+        async def scene() -> None:
+            leaves = asyncio.ensure_future(runner.detect(grey(0)))
+            await asyncio.sleep(0)
+            await turns_true(lambda: waiting(runner, "m") == 0)  # it is in a batch
+            leaves.cancel()
+            await asyncio.gather(leaves, return_exceptions=True)
+            assert all(await asyncio.gather(*(runner.detect(grey(value)) for value in (1, 2))))
+
+        play(scene)
+    assert model.batches == (2,)
+
+
 def test_promise_2_the_places_of_those_who_left_are_free_in_a_full_queue(grey: Grey) -> None:
     model = Moody("m", "hang")
     with engine_room([model], max_queue=4) as runner:
