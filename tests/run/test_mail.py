@@ -60,7 +60,12 @@ def test_what_comes_together_wakes_the_loop_once_and_what_comes_later_again() ->
     async def scene() -> None:
         loop: Any = asyncio.get_running_loop()
         wakes, wake = [], loop.call_soon_threadsafe
-        loop.call_soon_threadsafe = lambda *args, **more: wakes.append(args) or wake(*args, **more)
+
+        def counted(*args: Any, **more: Any) -> Any:
+            wakes.append(args)
+            return wake(*args, **more)
+
+        loop.call_soon_threadsafe = counted
         for round_ in (1, 2, 3):
             replies = [LoopReply[int]() for _ in range(100)]
 

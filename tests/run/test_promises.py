@@ -183,6 +183,18 @@ def test_promise_1_a_timer_that_comes_early_is_the_deadline_too(grey: Grey, monk
     assert last.calls == 0
 
 
+def test_promise_1_nothing_is_decoded_when_no_time_is_left(
+    scenes: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[bytes] = []
+    monkeypatch.setattr(runner_module, "decode", lambda source, **_: decoded.append(source))
+    with engine_room([ScriptedModel("m", 0.9)]) as runner:
+        with pytest.raises(DeadlineError, match="decoded"):
+            play(lambda: runner.detect(scenes[0], deadline_ms=0.0))
+        runner.close()
+    assert not decoded
+
+
 def test_promise_1_a_decoder_that_hangs_is_left(scenes: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
     monkeypatch.setattr(runner_module, "decode", lambda *_, **__: go.wait(LONG))

@@ -264,9 +264,11 @@ class Runner:
 
     async def _decode(self, source: Source, name: str | None, until: float) -> Picture:
         reply: LoopReply[Picture] = LoopReply()
-        self._decoders.submit(self._decode_for, reply, source, name)
+        left = until - time.perf_counter()
+        if left > 0:  # else there is nobody to decode for
+            self._decoders.submit(self._decode_for, reply, source, name)
         try:
-            return await reply.wait(None if until == float("inf") else until - time.perf_counter())
+            return await reply.wait(None if left == float("inf") else left)
         except TimeoutError:
             raise DeadlineError(
                 f"{name or 'picture'}: the deadline passed while it was decoded; give more time"
