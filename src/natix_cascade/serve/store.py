@@ -34,6 +34,9 @@ CREATE INDEX IF NOT EXISTS feedback_of ON feedback (verdict_id);
 CREATE TABLE IF NOT EXISTS control (
   run TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (run, key)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS generations (
+  run TEXT NOT NULL, number INTEGER NOT NULL, cascade TEXT NOT NULL, policy TEXT, PRIMARY KEY (run, number)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS workers (
   run TEXT NOT NULL, worker INTEGER NOT NULL, pid INTEGER NOT NULL, updated REAL NOT NULL, body BLOB NOT NULL,
   PRIMARY KEY (run, worker)
@@ -76,7 +79,7 @@ class _Write:
     sql: str
     values: Sequence[Any]
     durable: bool
-    done: LoopReply[None]
+    done: LoopReply[Any]
 
 
 class Store:
@@ -140,6 +143,21 @@ class Store:
         """Tell all workers of a run something."""
         await self._write("INSERT OR REPLACE INTO control VALUES (?, ?, ?)", (run, key, value))
 
+    async def add_generation(self, run: str, cascade: str, policy: str | None) -> int:
+        """Tell all workers of a run what is to be at work from now on; returns its number: the highest one counts."""
+        sql = (
+            "INSERT INTO generations SELECT ?, COALESCE(MAX(number), 1) + 1, ?, ? FROM generations WHERE run = ? "
+            "RETURNING number"
+        )
+        (number,) = await self._write(sql, (run, cascade, policy, run))
+        return int(number)
+
+    def generation(self, run: str) -> tuple[int, str, str | None] | None:
+        """Number, cascade and policy that are to be at work; None: those of the start."""
+        sql = "SELECT number, cascade, policy FROM generations WHERE run = ? ORDER BY number DESC LIMIT 1"
+        found = self._read(sql, (run,))
+        return found[0] if found else None
+
     async def set_worker(self, run: str, worker: int, pid: int, body: bytes) -> None:
         """Say how a worker is."""
         await self._write(
@@ -183,14 +201,18 @@ class Store:
 
     async def _write(
         self, sql: str, values: Sequence[Any], *, durable: bool = False, timeout_s: float | None = None
-    ) -> None:
-        done: LoopReply[None] = LoopReply()
+    ) -> Any:
+        """Write in the next transaction; returns the first row that the statement gives, if it gives any."""
+        done: LoopReply[Any] = LoopReply()
         self._queue.put(_Write(sql, values, durable, done))
-        await done.wait(timeout_s)
+        return await done.wait(timeout_s)
 
     def _read(self, sql: str, values: Sequence[Any]) -> list[Any]:
-        with self._reading:
-            return self._reader.execute(sql, values).fetchall()
+        try:
+            with self._reading:
+                return self._reader.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise CascadeError(f"the store {self.path} cannot be read: {error}") from error
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -222,30 +244,31 @@ class Store:
 
     def _commit(self, connection: sqlite3.Connection, writes: list[_Write]) -> None:
         problem: CascadeError | None = None
+        rows: list[Any] = []
         try:
-            self._transact(connection, writes)
+            rows = self._transact(connection, writes)
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             _log.error("the store %s cannot be written: %s", self.path, error)  # one line is enough
             problem = CascadeError(f"the store cannot be written: {error}")
-        for write in writes:
+        for number, write in enumerate(writes):
             if problem is None:
-                write.done.set_result(None)
+                write.done.set_result(rows[number])
             else:
                 write.done.set_exception(problem)
 
-    def _transact(self, connection: sqlite3.Connection, writes: list[_Write]) -> None:
+    def _transact(self, connection: sqlite3.Connection, writes: list[_Write]) -> list[Any]:
         durable = any(write.durable for write in writes)
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         connection.execute("BEGIN IMMEDIATE")
-        for write in writes:
-            connection.execute(write.sql, write.values)
+        rows = [connection.execute(write.sql, write.values).fetchone() for write in writes]
         self._written += len(writes)
         if self._written >= _PRUNE_EVERY:
             self._written = 0
             self._prune(connection)
         connection.execute("COMMIT")
+        return rows
 
     def _prune(self, connection: sqlite3.Connection) -> None:
         connection.execute(
@@ -254,12 +277,9 @@ class Store:
             (self._keep,),
         )
         old = time.time() - _RUNS_KEPT_S
-        connection.execute(
-            "DELETE FROM control WHERE run NOT IN (SELECT run FROM workers WHERE updated > ?) AND run NOT IN "
-            "(SELECT run FROM control WHERE key = 'started' AND CAST(value AS REAL) > ?)",
-            (old, old),
-        )
         connection.execute("DELETE FROM workers WHERE updated < ?", (old,))
+        for table in ("control", "generations"):
+            connection.execute(f"DELETE FROM {table} WHERE run NOT IN (SELECT run FROM workers)")  # noqa: S608  # our own
 
 
 def _values(row: VerdictRow | FeedbackRow) -> tuple[Any, ...]:
