@@ -287,12 +287,14 @@ class Laws(RuleBasedStateMachine):
         self.round: set[int] = set()  # permits of this time of being half-open that are out
         self.era: set[int] = set()  # tickets given since it closed last
         self.window: list[bool] = []
+        self.succeeded = 0  # probes of this time
         self.shut_until = 0.0
 
     def changed(self, state: str) -> None:
         allowed = {("closed", "open"), ("open", "half_open"), ("half_open", "open"), ("half_open", "closed")}
         assert (self.state, state) in allowed
         self.state = state
+        self.succeeded = 0
         self.round.clear()
         self.era.clear()
         self.window.clear()
@@ -334,7 +336,9 @@ class Laws(RuleBasedStateMachine):
                 self.shut_until = self.clock.now + self.options.open_s
             else:
                 self.window = list(window)
-        elif not probe:
+        elif probe:
+            self.succeeded += what == "success" and self.breaker.state == "half_open"
+        else:
             assert self.breaker.state == before  # it was of an earlier time
         self.round.discard(ticket)
 
@@ -351,7 +355,7 @@ class Laws(RuleBasedStateMachine):
     @invariant()
     def never_more_permits_than_probes(self) -> None:
         if hasattr(self, "breaker") and self.breaker.state == "half_open":
-            assert len(self.round) <= self.options.probes
+            assert len(self.round) + self.succeeded <= self.options.probes
 
     @invariant()
     def left_alone_it_can_always_be_tried_again(self) -> None:
