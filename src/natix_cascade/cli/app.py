@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from natix_cascade.cli import demo, detect, doctor, evaluate, models, plan, record, records, scan, spec
+from natix_cascade.cli import demo, detect, doctor, evaluate, keys, models, plan, record, records, scan, spec
 from natix_cascade.cli.common import UNUSABLE
 from natix_cascade.errors import CascadeError
 
@@ -29,6 +29,7 @@ app.add_typer(records.app, name="records")
 app.add_typer(plan.app, name="plan")
 app.add_typer(models.app, name="models")
 app.add_typer(spec.app, name="spec")
+app.add_typer(keys.app, name="keys")
 app.command("doctor")(doctor.doctor)
 
 
