@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natix_cascade.errors import CascadeError
-from natix_cascade.serve.keys import KeyFile, Keys, Scope, create, key_from_headers, revoke, rotate
+from natix_cascade.serve.key_file import KeyFile, Scope, create, revoke, rotate
+from natix_cascade.serve.keys import Keys, key_from_headers
 
 LOOKS = 1.0  # seconds between two looks at the file
 

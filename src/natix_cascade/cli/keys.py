@@ -13,7 +13,7 @@ from natix_cascade.cli.common import JsonOption, fail, print_json
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from natix_cascade.serve.keys import Key
+    from natix_cascade.serve.key_file import Key
 
 __all__ = ["app"]
 
@@ -59,7 +59,7 @@ def create_key(
     """
     from natix_cascade.errors import CascadeError
 
-    keys = _keys()
+    keys = _key_file()
     try:
         key, text = keys.create(file, tuple(map(str, scope)), rate=rate, lifetime=_days(expires_days), note=note)
     except (CascadeError, OSError) as error:
@@ -75,7 +75,7 @@ def list_keys(file: FileOption, as_json: JsonOption = False) -> None:
     from natix_cascade.errors import CascadeError
 
     try:
-        known = _keys().KeyFile.read(file).keys
+        known = _key_file().KeyFile.read(file).keys
     except CascadeError as error:
         fail(error)
     now = datetime.now(UTC)
@@ -97,7 +97,7 @@ def revoke_key(name: IdArgument, file: FileOption, as_json: JsonOption = False) 
     from natix_cascade.errors import CascadeError
 
     try:
-        key = _keys().revoke(file, name)
+        key = _key_file().revoke(file, name)
     except (CascadeError, OSError) as error:
         fail(error)
     if as_json:
@@ -127,7 +127,9 @@ def rotate_key(
     from natix_cascade.errors import CascadeError
 
     try:
-        old, key, text = _keys().rotate(file, name, grace=timedelta(hours=grace_hours), lifetime=_days(expires_days))
+        old, key, text = _key_file().rotate(
+            file, name, grace=timedelta(hours=grace_hours), lifetime=_days(expires_days)
+        )
     except (CascadeError, OSError) as error:
         fail(error)
     _print_new(key, text, as_json=as_json, old=old)
@@ -161,9 +163,9 @@ def _days(days: float | None) -> Any:
     return None if days is None else timedelta(days=days)
 
 
-def _keys() -> ModuleType:
+def _key_file() -> ModuleType:
     try:
-        from natix_cascade.serve import keys
+        from natix_cascade.serve import key_file
     except ImportError as error:
         fail(f"{error}; keys belong to the service: pip install 'natix-cascade[serve]'")
-    return keys
+    return key_file
