@@ -212,12 +212,14 @@ class Cascade:
     def _engine(self) -> Background:
         """The asynchronous runner: for coroutines, deadlines, heat maps and listeners."""
         from natix_cascade.run.background import Background  # noqa: PLC0415  # a lone picture does without asyncio
+        from natix_cascade.run.options import ModelOptions, RunnerOptions  # noqa: PLC0415
         from natix_cascade.run.runner import Runner  # noqa: PLC0415
 
         with self._state:
             if self._closed:
                 raise ModelError(_CLOSED)
             if self._background is None:
-                runner = Runner(self._loaded, listeners=self._listeners, limits=self._limits, max_batch=self._max_batch)
+                options = RunnerOptions(default=ModelOptions(max_batch=self._max_batch))
+                runner = Runner(self._loaded, listeners=self._listeners, limits=self._limits, options=options)
                 self._background = Background(runner)
             return self._background
