@@ -112,7 +112,10 @@ def test_bulk_alone_and_at_once_give_the_same_verdicts_bit_for_bit(
     resolved, models = scripted_cascade(levels, threshold=threshold, policy=policy)
     loaded = LoadedCascade(resolved, {}, models=models)
     pictures = [numbered(number) for number in range(PICTURES)]
-    bulk, runner = BulkRunner(loaded, batch=batch), Runner(loaded, options=RunnerOptions(default=ModelOptions(max_batch=batch)))
+    bulk, runner = (
+        BulkRunner(loaded, batch=batch),
+        Runner(loaded, options=RunnerOptions(default=ModelOptions(max_batch=batch))),
+    )
     try:
         expected = [essence(result) for result in bulk.judge(pictures)]
         alone, crowd = asyncio.run(one_by_one_and_at_once(runner, pictures))

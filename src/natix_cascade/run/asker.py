@@ -213,7 +213,9 @@ class Asker:
             report = breaker.failure
             raise
         except TimeoutError:
-            if batcher.running_for() >= _NEARLY * patience:  # else the picture had too little time: not the model's fault
+            if (
+                batcher.running_for() >= _NEARLY * patience
+            ):  # else the picture had too little time: not the model's fault
                 report = breaker.failure
             raise
         finally:

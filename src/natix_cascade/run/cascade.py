@@ -161,9 +161,17 @@ class Cascade:
         return await runner.detect(source, deadline_ms=deadline_ms, explain=explain, name=name)
 
     def warm_up(self) -> None:
-        """Load every model and ask it once, so that the first picture does not wait."""
+        """Load every model and ask it once, so that the first picture does not wait.
+
+        Raises
+        ------
+        ModelError
+            A model cannot be loaded, or does not answer.
+        """
         engine = self._engine()
-        engine.wait_for(engine.runner.warm_up())
+        silent = engine.wait_for(engine.runner.warm_up())
+        if silent:
+            raise ModelError("; ".join(f"model {name!r} did not answer: {why}" for name, why in silent.items()))
 
     def close(self) -> None:
         """Finish what `detect` has under way, then free threads and models.

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from natix_cascade.decide.verdict import Opinion, Verdict
 
-__all__ = ["BreakerChanged", "Event", "LevelFinished", "LevelStarted", "Listener", "Listeners", "PictureFailed", "VerdictGiven"]
+__all__ = [
+    "BreakerChanged",
+    "Event",
+    "LevelFinished",
+    "LevelStarted",
+    "Listener",
+    "Listeners",
+    "PictureFailed",
+    "VerdictGiven",
+]
 
 
 @dataclass(frozen=True, slots=True)

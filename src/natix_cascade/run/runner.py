@@ -200,28 +200,34 @@ class Runner:
         self._decoders.shutdown()
         self.loaded.close()
 
-    async def warm_up(self, *, tune: bool = False) -> None:
-        """Load every model and ask it once.
+    async def warm_up(self, *, tune: bool = False) -> dict[str, str]:
+        """Load every model and ask each of its replicas once.
 
         Parameters
         ----------
         tune : bool
             Measure too which batches pay, and let none be larger.
 
-        Raises
-        ------
-        ModelError
-            A model cannot be loaded, or does not answer.
+        Returns
+        -------
+        dict
+            Models that did not answer, and why.
         """
         side = self.loaded.short_side
         grey = np.full((side, side, 3), 128, np.uint8)
+        silent: dict[str, str] = {}
         for name, asker in self._askers.items():
-            for replica in asker.replicas:
-                await asyncio.wrap_future(replica.batcher.submit(grey))
-            if tune:
-                useful = await asyncio.to_thread(self._tuned, name, grey)
+            try:
                 for replica in asker.replicas:
-                    replica.batcher.max_batch = useful
+                    async with asyncio.timeout(asker.options.timeout_ms / 1000):
+                        await asyncio.wrap_future(replica.batcher.submit(grey))
+                if tune:
+                    useful = await asyncio.to_thread(self._tuned, name, grey)
+                    for replica in asker.replicas:
+                        replica.batcher.max_batch = useful
+            except Exception as error:  # noqa: BLE001  # whatever it is, the model is not ready
+                silent[name] = str(error) or type(error).__name__
+        return silent
 
     def _tuned(self, name: str, pixels: NDArray[np.uint8]) -> int:
         return useful_batch(self.loaded.model(name), pixels, self._options.of(name).max_batch)
@@ -253,7 +259,9 @@ class Runner:
                 break
             level = self._cascade.levels[turn.level]
             if turn.level > way.last_level:
-                way.remarks.append(f"{self._cascade.levels[way.last_level].name} was the last level that might be asked")
+                way.remarks.append(
+                    f"{self._cascade.levels[way.last_level].name} was the last level that might be asked"
+                )
                 stop(self._cascade, way.progress, _THIS, degraded=False)
                 break
             if self._no_time_for(way, turn, level, first=begun != turn.level):
