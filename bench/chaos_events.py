@@ -67,12 +67,16 @@ class Events:
         try:
             await happening[name](detail)
         except (httpx.HTTPError, OSError, RuntimeError, KeyError, ValueError) as error:
-            self.ledger.wrong(9, f"event {what!r} failed", error=f"{type(error).__name__}: {error}", at=self.done[-1][0])
+            self.ledger.wrong(
+                9, f"event {what!r} failed", error=f"{type(error).__name__}: {error}", at=self.done[-1][0]
+            )
 
     async def _fault(self, detail: str) -> None:
         """Break a model for a while; its breaker opens for hangs and lost connections, and closes afterwards."""
         model, mode = detail.split()
-        counts = mode in {"hang", "lost"} and model == "road-gate"  # every picture asks the gate, so its breaker sees it
+        counts = (
+            mode in {"hang", "lost"} and model == "road-gate"
+        )  # every picture asks the gate, so its breaker sees it
         self.world.set_mode(model, mode)
         opened = False
         until = time.monotonic() + (8.0 if counts else self.rng.uniform(3, 6))
@@ -99,7 +103,8 @@ class Events:
 
         async def back() -> bool:
             now = {process.pid for process in self.world.workers()}
-            return killed not in now and len(now) == len(before) and (await self._status())["workers"] == len(before)
+            ready = await asyncio.to_thread(self.world.ready_workers)
+            return killed not in now and len(now) == len(before) and now <= ready
 
         good = await self._until(_WORKER_RETURNS_S, back)
         self.ledger.check(13, "a killed worker comes back", good=good)
@@ -139,9 +144,13 @@ class Events:
             reply = await client.post("/v1/admin/reload", json={"policy": str(self.other_policy)})
             after = (await client.get("/v1/status")).json()
         refused = reply.status_code == 409
-        self.ledger.check(10, "a mismatch is refused with 409", good=refused, status=reply.status_code, said=reply.text[:300])
+        self.ledger.check(
+            10, "a mismatch is refused with 409", good=refused, status=reply.status_code, said=reply.text[:300]
+        )
         same = all(before[key] == after[key] for key in ("cascade", "policy"))
-        self.ledger.check(10, "a refused reload changes nothing", good=same, before=before["policy"], after=after["policy"])
+        self.ledger.check(
+            10, "a refused reload changes nothing", good=same, before=before["policy"], after=after["policy"]
+        )
 
     async def _burst(self, _: str) -> None:
         """Send many at once, far more than there are places for."""
@@ -156,7 +165,11 @@ class Events:
         """Read the metrics as Prometheus does."""
         async with self._client() as client:
             reply = await client.get("/metrics")
-        names = {family.name for family in text_string_to_metric_families(reply.text)} if reply.status_code == 200 else set()
+        names = (
+            {family.name for family in text_string_to_metric_families(reply.text)}
+            if reply.status_code == 200
+            else set()
+        )
         self.ledger.check(11, "/metrics is readable", good=len(names) > 3, status=reply.status_code, names=len(names))
 
     async def settle(self) -> None:

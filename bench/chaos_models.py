@@ -90,7 +90,9 @@ class Breakable:
         self._model.close()
 
 
-def load(cascade: Any = "embedded", *, policy: Any = None, cards: Any = None, threads: int | None = None) -> LoadedCascade:
+def load(
+    cascade: Any = "embedded", *, policy: Any = None, cards: Any = None, threads: int | None = None
+) -> LoadedCascade:
     """Load a cascade as `LoadedCascade.load` does, each model made breakable."""
     resolved, weights = load_cascade(cascade, policy=policy, cards=cards)
     control = Control(Path(os.environ[CONTROL]))

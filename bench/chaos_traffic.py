@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
 import random
 import struct
 import time
 import zlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +23,8 @@ __all__ = ["Expected", "Sample", "Traffic"]
 _HANG_S = 2.0  # promise 1: an answer by the deadline and this
 _BUSY = frozenset({429, 503})
 _MOST_OPEN = 400
+
+
 def _bomb(side: int = 20_000) -> bytes:
     """A small PNG of side times side one-bit pixels."""
 
@@ -95,6 +95,7 @@ class Traffic:
     acknowledged: dict[str, tuple[str, bool]] = field(default_factory=dict)
     stored: set[str] = field(default_factory=set)
     largest_difference: float = 0.0
+    began: float = field(default_factory=time.monotonic)
     _client: httpx.AsyncClient = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -135,21 +136,27 @@ class Traffic:
 
     async def _one(self, kind: str) -> None:
         send = getattr(self, f"_{kind}")
-        limit = {"slow_header": self.header_s, "slow_body": self.body_s, "batch": 3 * self.deadline_ms / 1000}
+        usual = self.deadline_ms / 1000
+        limit = {"slow_header": self.header_s, "slow_body": self.body_s, "batch": 3 * usual, "feedback": 2 * usual}
         began = time.monotonic()
         try:
-            async with asyncio.timeout(limit.get(kind, self.deadline_ms / 1000) + _HANG_S + 0.5):
+            async with asyncio.timeout(limit.get(kind, usual) + _HANG_S):
                 await send(began)
         except TimeoutError:
-            self.ledger.wrong(1, "no answer by the deadline and 2 s", kind=kind, at=self._at(began))
-            self.ledger.counts[f"{kind}: hang"] += 1
+            stalled = self.world.stalled(began, time.monotonic())
+            self.ledger.counts[f"{kind}: no answer in time{', the machine stalled' if stalled else ''}"] += 1
+            if not stalled:
+                self.ledger.wrong(1, "no answer by the deadline and 2 s", kind=kind, at=self._at(began))
         except (OSError, httpx.TransportError, asyncio.IncompleteReadError) as error:
-            expected = self.world.reset_is_expected(began, time.monotonic())
+            now = time.monotonic()
+            expected = self.world.reset_is_expected(began, now)
             self.ledger.counts[f"{kind}: no connection, {'expected' if expected else 'unexpected'}"] += 1
             if not expected:
-                promise = 10 if any(span.meets(began, time.monotonic()) for span in self.world.reloads) else 8
+                promise = 10 if any(span.meets(began, now) for span in self.world.reloads) else 8
                 why = f"{type(error).__name__}: {error}"
-                self.ledger.wrong(promise, "connection lost", kind=kind, error=why, at=self._at(began))
+                self.ledger.wrong(
+                    promise, "connection lost", kind=kind, error=why, at=self._at(began), took=round(now - began, 2)
+                )
 
     # good pictures
 
@@ -243,7 +250,10 @@ class Traffic:
             files = [("file", (f"{n}.jpg", content, "image/jpeg")) for n, content in enumerate(everything)]
             response = await self._client.post("/v1/batch-infer", files=files)
         else:
-            lines = [json.dumps({"image": base64.b64encode(each).decode(), "name": f"{n}"}) for n, each in enumerate(everything)]
+            lines = [
+                json.dumps({"image": base64.b64encode(each).decode(), "name": f"{n}"})
+                for n, each in enumerate(everything)
+            ]
             headers = {"Content-Type": "application/x-ndjson"}
             response = await self._client.post("/v1/batch-infer", content="\n".join(lines), headers=headers)
         if not self._status("batch", began, response.status_code, {200}, response.headers):
@@ -273,7 +283,9 @@ class Traffic:
         await self._refused("truncated", began, content[: self.rng.randrange(300, len(content) - 300)], {422})
 
     async def _no_picture(self, began: float) -> None:
-        content = self.rng.choice([b"GIF89a" + b"\0" * 50, b"%PDF-1.7 " * 9, b"<svg/>", self.rng.randbytes(500), b"\x89PNG"])
+        content = self.rng.choice(
+            [b"GIF89a" + b"\0" * 50, b"%PDF-1.7 " * 9, b"<svg/>", self.rng.randbytes(500), b"\x89PNG"]
+        )
         await self._refused("no_picture", began, content, {415, 422})
 
     async def _empty(self, began: float) -> None:
@@ -289,8 +301,10 @@ class Traffic:
     async def _too_long_chunked(self, began: float) -> None:
         piece = b"10000\r\n" + b"\xff" * 0x10000 + b"\r\n"
         pieces = [head("POST", "/v1/infer", Transfer_Encoding="chunked"), *[piece] * (self.max_body // 0x10000 + 8)]
-        reply = await exchange(self.world.port, pieces)
-        # a service that closes while it is still sent to may lose its answer on the way
+        try:
+            reply = await exchange(self.world.port, pieces)
+        except ConnectionError:  # a service that closes while it is still sent to may lose its answer on the way
+            reply = Reply(None, {}, b"")
         self._status("too_long_chunked", began, reply.status, {413, None}, reply.headers)
 
     async def _wrong_base64(self, began: float) -> None:
@@ -299,12 +313,16 @@ class Traffic:
         self._status("wrong_base64", began, response.status_code, {415, 422}, response.headers)
 
     async def _bad_json(self, began: float) -> None:
-        body = self.rng.choice([b"{", b"[]", b'"x"', b"\xff\xfe", b"{}", b'{"image": 3}', b'{"url": "http://127.0.0.1/"}'])
+        body = self.rng.choice(
+            [b"{", b"[]", b'"x"', b"\xff\xfe", b"{}", b'{"image": 3}', b'{"url": "http://127.0.0.1/"}']
+        )
         response = await self._client.post("/v1/infer", content=body, headers={"Content-Type": "application/json"})
         self._status("bad_json", began, response.status_code, {400, 422}, response.headers)
 
     async def _bad_option(self, began: float) -> None:
-        query = self.rng.choice(["deadline_ms=-5", "deadline_ms=nan", "max_level=none", "place=1", "label=maybe", "what=1"])
+        query = self.rng.choice(
+            ["deadline_ms=-5", "deadline_ms=nan", "max_level=none", "place=1", "label=maybe", "what=1"]
+        )
         response = await self._client.post(f"/v1/infer?{query}", content=self._sample().content)
         self._status("bad_option", began, response.status_code, {400, 422}, response.headers)
 
@@ -415,7 +433,7 @@ class Traffic:
         if status in _BUSY:
             self.ledger.check(3, "a refusal says when to come back", good="retry-after" in headers, kind=kind)
             if self.world.quiet(began, now):
-                self.ledger.counts["refused in quiet"] += 1
+                self.ledger.counts[f"{status} without a disturbance"] += 1
             return False
         if status == 504 and not self.world.quiet(began, now):
             self.ledger.ok(1, "504 under a disturbance")
@@ -423,7 +441,9 @@ class Traffic:
         if status is None and self.world.reset_is_expected(began, now):
             return False
         promise = 1 if status == 504 else 14
-        self.ledger.wrong(promise, "wrong status", kind=kind, status=status, wanted=sorted(map(str, right)), at=self._at(began))
+        self.ledger.wrong(
+            promise, "wrong status", kind=kind, status=status, wanted=sorted(map(str, right)), at=self._at(began)
+        )
         return False
 
     def _verdict(self, kind: str, began: float, answer: dict[str, Any], right: Expected) -> None:
@@ -431,7 +451,6 @@ class Traffic:
         if answer.get("stored"):
             self.stored.add(answer["verdict_id"])
         self.ledger.check(12, "a verdict has reasons", good=bool(answer["reasons"]), kind=kind, at=self._at(began))
-        early_only = frozenset({"road-lite1", "road-lite2"})
         if answer["degraded"]:
             self.ledger.counts[f"{kind}: degraded"] += 1
             failed = [name for name, said in answer["model_predictions"].items() if said["failure"]]
@@ -440,9 +459,13 @@ class Traffic:
             self.ledger.check(12, "a degraded verdict says why", good=named, reasons=answer["reasons"], failed=failed)
             if kind != "tight" and self.world.quiet(began, now):
                 self.ledger.counts["degraded in quiet"] += 1
-                self.ledger.wrong(1, "degraded without a disturbance", kind=kind, reasons=answer["reasons"], at=self._at(began))
-            if kind == "good" and right.exit_level == "gate" and not self.world.faulty(began, now, but=early_only):
-                self.ledger.wrong(7, "a late model's fault reached the gate", reasons=answer["reasons"], at=self._at(began))
+                self.ledger.wrong(
+                    1, "degraded without a disturbance", kind=kind, reasons=answer["reasons"], at=self._at(began)
+                )
+            if kind == "good" and right.exit_level == "gate" and not self._other_trouble(began, now):
+                self.ledger.wrong(
+                    7, "a late model's fault reached the gate", reasons=answer["reasons"], at=self._at(began)
+                )
             return
         difference = abs(answer["probability"] - right.probability)
         same = answer["roadwork_detected"] == right.detected and answer["exit_level"] == right.exit_level
@@ -454,12 +477,21 @@ class Traffic:
             return
         self.largest_difference = max(self.largest_difference, difference)
         self.ledger.ok(1, "a right answer")
+        if self.world.quiet(began, now):
+            self.ledger.counts["right without a disturbance"] += 1
         if self.world.faulty(began, now):
             self.ledger.ok(7, "a right answer while a model was broken")
         if any(span.meets(began, now) for span in self.world.redis_gone):
             self.ledger.ok(11, "a right answer without Redis")
         if any(span.meets(began, now) for span in self.world.reloads):
             self.ledger.ok(10, "a right answer during a reload")
+
+    def _other_trouble(self, began: float, ended: float) -> bool:
+        """Whether something else than a late model was disturbed."""
+        late = frozenset({"road-lite1", "road-lite2"})
+        others = (*self.world.downs, *self.world.kills, *self.world.bursts, *self.world.reloads, *self.world.stalls)
+        other = any(span.meets(began, ended, before=1, after=5) for span in others)
+        return self.world.faulty(began, ended, but=late) or other or not self.world.faulty(began, ended)
 
     def _left(self, kind: str) -> None:
         self.ledger.counts[f"{kind}: left"] += 1
@@ -468,7 +500,7 @@ class Traffic:
         return self.rng.choice(self.samples)
 
     def _at(self, began: float) -> float:
-        return round(began, 2)
+        return round(began - self.began, 2)
 
 
 _KINDS = {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -24,6 +26,7 @@ __all__ = ["Span", "World"]
 
 _STARTS_WITHIN_S = 60.0
 _IN_FLIGHT_S = 0.25  # what was sent so long before a signal had surely arrived
+_LOOK_S, _STALL_S = 0.2, 0.5
 _LINGERS_S = 12.0  # a fault's breaker may stay open so long after it
 
 
@@ -52,14 +55,21 @@ class World:
         Options of ``natix-cascade serve`` beside those that are set here.
     port : int
         Where it listens.
-    downs, kills, faults, redis_gone, reloads : list of Span
-        When it was sent away; a worker was killed; a model was broken; Redis was gone; it was reloaded.
+    with_redis : bool
+        Whether it is given a Redis.
+    downs, kills, faults, redis_gone, reloads, bursts : list of Span
+        When it was sent away; a worker was killed; a model was broken; Redis was gone; it was reloaded; too many came.
+    stalls : list of Span
+        When this process itself did not get on: the machine was too busy for any statement about time.
+    slowest_health_s : float
+        Longest that ``/health`` took.
     """
 
     folder: Path
     settings: Mapping[str, object]
     port: int = 0
     redis_port: int = 0
+    with_redis: bool = True
     drain_s: float = 10.0
     downs: list[Span] = field(default_factory=list)
     kills: list[Span] = field(default_factory=list)
@@ -67,6 +77,8 @@ class World:
     redis_gone: list[Span] = field(default_factory=list)
     reloads: list[Span] = field(default_factory=list)
     bursts: list[Span] = field(default_factory=list)
+    stalls: list[Span] = field(default_factory=list)
+    slowest_health_s: float = 0.0
     process: subprocess.Popen[bytes] | None = None
     redis: subprocess.Popen[bytes] | None = None
     _log: IO[bytes] | None = None
@@ -108,8 +120,28 @@ class World:
 
     def quiet(self, began: float, ended: float) -> bool:
         """Whether nothing at all was disturbed."""
-        others = (*self.downs, *self.kills, *self.bursts, *self.reloads, *self.redis_gone)
+        others = (*self.downs, *self.kills, *self.bursts, *self.reloads, *self.redis_gone, *self.stalls)
         return not self.faulty(began, ended) and not any(s.meets(began, ended, before=1.0, after=5.0) for s in others)
+
+    async def watch(self) -> None:
+        """Note when this process stalls, and how long the service takes to say that it is alive."""
+        async with httpx.AsyncClient(base_url=self.url, headers={"Connection": "close"}, timeout=30) as client:
+            while True:
+                began = time.monotonic()
+                await asyncio.sleep(_LOOK_S)
+                late = time.monotonic() - began - _LOOK_S
+                if late > _STALL_S:
+                    self.stalls.append(Span(began, began + _LOOK_S + late))
+                began = time.monotonic()
+                try:
+                    await client.get("/health")
+                except (httpx.HTTPError, OSError):
+                    continue
+                self.slowest_health_s = max(self.slowest_health_s, time.monotonic() - began)
+
+    def stalled(self, began: float, ended: float) -> bool:
+        """Whether this process stalled in that time."""
+        return any(span.meets(began, ended) for span in self.stalls)
 
     def set_mode(self, model: str, mode: str | None) -> None:
         """Break a model, or mend it."""
@@ -191,6 +223,12 @@ class World:
                 continue
         return found
 
+    def ready_workers(self) -> set[int]:
+        """Process ids of the workers that said within the last seconds that they are ready."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.store / 'service.sqlite'}?mode=ro", uri=True)) as store:
+            rows = store.execute("SELECT pid, body FROM workers WHERE updated > ?", (time.time() - 3,)).fetchall()
+        return {pid for pid, body in rows if json.loads(body)["ready"]}
+
     def kill_worker(self, number: int) -> int:
         """Kill a worker with SIGKILL; its process id."""
         workers = self.workers()
@@ -213,6 +251,8 @@ class World:
 
     def start_redis(self) -> None:
         """Start a Redis that writes nothing to disk."""
+        if not self.with_redis:
+            return
         command = ["redis-server", "--port", str(self.redis_port), "--bind", "127.0.0.1", "--save", ""]
         more = ["--appendonly", "no", "--dir", str(self.folder)]
         self.redis = subprocess.Popen([*command, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -252,9 +292,10 @@ class World:
             "port": self.port,
             "state": str(self.store),
             "loader": "chaos_models:load",
-            "redis": f"redis://127.0.0.1:{self.redis_port}/0",
             "drain_s": self.drain_s,
         }
+        if self.with_redis:
+            settings["redis"] = f"redis://127.0.0.1:{self.redis_port}/0"
         file = write_whole(self.folder / "service.toml", _toml(settings).encode())
         return ["--config", str(file)]
 
