@@ -1,4 +1,4 @@
-"""The service, its Redis and its models' faults, as one thing that can be disturbed; and what of it was disturbed when."""
+"""The service, its Redis and its models' faults, as one thing that can be disturbed; and what was disturbed when."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class World:
         return self.folder / "state"
 
     def reset_is_expected(self, began: float, ended: float) -> bool:
-        """Whether a request of that time may have lost its connection: the service was leaving or away, or a worker died."""
+        """Whether a request of that time may have lost its connection: the service was away, or a worker died."""
         down = any(span.meets(began, ended) and began > span.began - _IN_FLIGHT_S for span in self.downs)
         return down or any(span.meets(began, ended, after=1.0) for span in self.kills)
 

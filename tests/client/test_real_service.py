@@ -127,10 +127,12 @@ def test_a_wrong_option_is_not_the_picture_s_fault(client: Client, pictures: lis
 def test_a_deadline_that_cannot_be_kept_ends_in_an_answer_or_in_its_error(
     client: Client, pictures: list[bytes]
 ) -> None:
+    problem: str | None = "none: it was answered"
     try:
-        assert client.infer(pictures[0], deadline_ms=1).reasons
+        client.infer(pictures[0], deadline_ms=1)
     except (LateError, OverloadedError) as error:
-        assert error.problem in {None, "deadline", "no-answer"}
+        problem = error.problem
+    assert problem in {"none: it was answered", "deadline", "no-answer", None}
 
 
 def test_many_pictures(client: Client, pictures: list[bytes]) -> None:
@@ -169,7 +171,7 @@ def test_state_and_reload(client: Client, tmp_path: Path) -> None:
     assert status.workers == 1
     assert {breaker.state for breaker in status.breakers} == {"closed"}
     assert client.breakers() == status.breakers
-    assert [level["name"] for level in client.cascade()["levels"]][0] == "gate"
+    assert client.cascade()["levels"][0]["name"] == "gate"
     assert {model["name"] for model in client.models()} >= {"road-gate"}
     before = status.generation
     assert client.reload()["generation"] == before + 1
