@@ -177,7 +177,7 @@ class Events:
         idle = await self._until(_SETTLES_S, self._idle)
         status = await self._status()
         self.ledger.check(2, "who left has left nothing behind", good=idle, in_flight=status["in_flight"])
-        self.ledger.counts["service: degraded"] = status["degraded"]
+        self.ledger.counts["service: degraded"] = int(str(status["degraded"]))
 
     async def verify(self) -> None:
         """Read back what was acknowledged."""
