@@ -26,7 +26,7 @@ __all__ = ["Span", "World"]
 
 _STARTS_WITHIN_S = 60.0
 _IN_FLIGHT_S = 0.25  # what was sent so long before a signal had surely arrived
-_LOOK_S, _STALL_S = 0.2, 0.5
+_LOOK_S, _STALL_S = 0.1, 0.25
 _LINGERS_S = 12.0  # a fault's breaker may stay open so long after it
 
 
@@ -110,9 +110,13 @@ class World:
         return self.folder / "state"
 
     def reset_is_expected(self, began: float, ended: float) -> bool:
-        """Whether a request of that time may have lost its connection: the service was away, or a worker died."""
+        """Whether a request of that time may have lost its connection: the service was away, or a worker died.
+
+        Also when this very machine did not get on: a connection that says nothing for long is closed by the service.
+        """
         down = any(span.meets(began, ended) and began > span.began - _IN_FLIGHT_S for span in self.downs)
-        return down or any(span.meets(began, ended, after=1.0) for span in self.kills)
+        killed = any(span.meets(began, ended, after=1.0) for span in self.kills)
+        return down or killed or self.stalled(began, ended)
 
     def faulty(self, began: float, ended: float, *, but: frozenset[str] = frozenset()) -> bool:
         """Whether a model was broken, or could still be left alone for it; `but` names models that do not count."""
@@ -141,7 +145,7 @@ class World:
 
     def stalled(self, began: float, ended: float) -> bool:
         """Whether this process stalled in that time."""
-        return any(span.meets(began, ended) for span in self.stalls)
+        return any(span.meets(began, ended, before=1.0, after=1.0) for span in self.stalls)
 
     def set_mode(self, model: str, mode: str | None) -> None:
         """Break a model, or mend it."""

@@ -19,7 +19,8 @@ BENCH = Path(__file__).parents[2] / "bench"
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server")
 def test_no_promise_is_broken(tmp_path: Path) -> None:
     out = tmp_path / "chaos.json"
-    command = [sys.executable, str(BENCH / "chaos.py"), "--minutes", "1.3", "--rate", "20", "--out", str(out)]
+    options = ["--minutes", "1.3", "--rate", "20", "--patience", "30"]  # the machine may be busy: real hangs only
+    command = [sys.executable, str(BENCH / "chaos.py"), *options, "--out", str(out)]
     done = subprocess.run(
         [*command, "--folder", str(tmp_path / "service")], capture_output=True, text=True, check=False
     )
