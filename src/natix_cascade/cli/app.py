@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from natix_cascade.cli import demo, detect, doctor, evaluate, feedback, models, plan, record, records, scan, serve, spec
+from natix_cascade.cli import (
+    demo,
+    detect,
+    doctor,
+    evaluate,
+    feedback,
+    keys,
+    models,
+    plan,
+    record,
+    records,
+    scan,
+    serve,
+    spec,
+)
 from natix_cascade.cli.common import UNUSABLE
 from natix_cascade.errors import CascadeError
 
@@ -31,6 +45,7 @@ app.add_typer(records.app, name="records")
 app.add_typer(plan.app, name="plan")
 app.add_typer(models.app, name="models")
 app.add_typer(spec.app, name="spec")
+app.add_typer(keys.app, name="keys")
 app.command("doctor")(doctor.doctor)
 
 

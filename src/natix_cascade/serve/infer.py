@@ -140,7 +140,7 @@ async def _events(
             with service.place():
                 judged = await judge(service, content, options, began=began, verdict_id=verdict_id, listener=listen)
                 return b'{"event":"verdict","verdict":' + judged.body + b"}\n"
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the answer has begun: whatever it is becomes its last line
             problem = problem_of(error)
             service.meters.refused(rejected=problem.kind == "overloaded")
             if problem.kind == "internal":

@@ -86,7 +86,7 @@ def protocol_of(*, header_timeout_s: float, max_header_bytes: int, max_connectio
                 self._timer = None
 
         def _too_slow(self) -> None:
-            # After a pause of the whole machine the loop runs its timers before it looks at its sockets: look once more.
+            # After a pause of the whole machine a loop runs its timers before it looks at its sockets: look again.
             self._timer = self.loop.call_later(_LOOK_AGAIN_S, self._give_up)
 
         def _give_up(self) -> None:
