@@ -272,8 +272,14 @@ def main() -> None:
     print(f"{requests} requests, {len(figures['events'])} events, {len(ledger.violations)} violations\n")
     for violation in ledger.violations[:20]:
         print(f"  {violation}")
-    data = {"pictures": arguments.manifest.name if arguments.manifest else "rendered", "seed": arguments.seed,
-            "rate_per_s": arguments.rate, "patience_s": arguments.patience, "workers": arguments.workers, "settings": SETTINGS}  # fmt: skip
+    data = {
+        "pictures": arguments.manifest.name if arguments.manifest else "rendered",
+        "seed": arguments.seed,
+        "rate_per_s": arguments.rate,
+        "patience_s": arguments.patience,
+        "workers": arguments.workers,
+        "settings": SETTINGS,
+    }
     common.save(arguments.out, __doc__, data=data, figures=figures, quick=arguments.quick)
     if ledger.violations:
         raise SystemExit(1)
