@@ -69,6 +69,7 @@ def offer(server: Server, pictures: PictureSet, connections: int, seconds: float
     cpu, own = server.cpu_s(), _children_cpu()
     subprocess.run([*command, server.url], env=env, check=True, stdout=subprocess.DEVNULL)
     cpu, own = server.cpu_s() - cpu, _children_cpu() - own
+    server.settle(pictures.paths[0].read_bytes())
     found = json.loads(out.read_text("utf-8"))
     good = found["requests"] - found["not_2xx"]
     return Cell(
@@ -97,6 +98,7 @@ def open_loop(
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found: dict[str, Any] = json.loads(text)
     found["server_cpu_s"] = server.cpu_s() - cpu
+    server.settle(pictures.paths[0].read_bytes())
     found["sent"] = found["ok"] + found["rejected"] + found["other"] + found["lost"]
     return found
 

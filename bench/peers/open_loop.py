@@ -22,6 +22,7 @@ import numpy as np
 import uvloop
 
 _REJECTED = (429, 503)
+_DEGRADED = (b'"degraded":true', b'"degraded": true')
 LAST_S = 15.0
 """How long the last answers are waited for."""
 
@@ -57,9 +58,10 @@ class Connection(asyncio.Protocol):
         assert length is not None, "an answer without a length"
         if len(body) < length:
             return
+        degraded = any(mark in body for mark in _DEGRADED)
         self.buffer.clear()
         due, self.due = self.due, 0.0
-        self.offer.answered(due, int(head[9:12]))
+        self.offer.answered(due, int(head[9:12]), degraded=degraded)
         if b"connection: close" not in lines:
             self.offer.idle.append(self)
 
@@ -97,7 +99,7 @@ class Offer:
         self.all_in = asyncio.Event()
         self.tasks: set[asyncio.Task[object]] = set()
 
-    def answered(self, due: float, status: int) -> None:
+    def answered(self, due: float, status: int, *, degraded: bool = False) -> None:
         """Take note; 0 is a lost connection."""
         self.counts["under_way"] -= 1
         if not self.open and not self.counts["under_way"]:
@@ -107,6 +109,7 @@ class Offer:
         ms = (time.perf_counter() - due) * 1000
         if 200 <= status < 300:
             self.counts["ok"] += 1
+            self.counts["degraded"] += degraded
             self.accepted.append(ms)
         elif status in _REJECTED:
             self.counts["rejected"] += 1
@@ -152,7 +155,7 @@ class Offer:
         return {
             "offered_per_s": (sum(self.counts[k] for k in ("ok", "rejected", "other", "lost", "unsent"))) / counted,
             "ok_per_s": self.counts["ok"] / counted,
-            **{key: self.counts[key] for key in ("ok", "rejected", "other", "lost", "unsent", "under_way")},
+            **{key: self.counts[key] for key in ("ok", "degraded", "rejected", "other", "lost", "unsent", "under_way")},
             "accepted_ms": _percentiles(self.accepted),
             "rejected_ms": _percentiles(self.rejected),
             "late_ms": _percentiles(self.late),
