@@ -12,15 +12,15 @@ Peers: LitServe and BentoML serve the same ONNX files with their own batching, e
 `ensemble` (all models on every picture, their log-odds vote: what one builds without a cascade) and as `cascade` (the
 same early exits called inside their predict). Bodies go in raw and answers come out as ready JSON, their cheapest ways.
 A pilot tries several settings of each in both sizes at 1 and 32 connections (8 and 128 take those of 32); the settings
-that are best over all are taken, others where they win by more than 5 %. Before the clock starts, every server must give
-our decisions to the same pictures, eight at a time; the ensembles must decide as all our models do without exits.
+that are best over all are taken, others where they win by more than 5 %. Before the clock starts, every server must
+give our decisions to the same pictures, eight at a time; the ensembles must decide as all models do without exits.
 
 All take turns in one run, in rounds that turn around; the peers that wait are stopped (SIGSTOP). Figures are medians of
 the rounds, ratios are taken round by round. wrk runs on the same cores; its share of them is given.
 
 Overload: requests arrive at random (Poisson) at one and three times the peak rate at 32 connections, whatever is
-answered; latency counts from the moment when a request was due. Goodput is 2xx a second over that peak; degraded verdicts
-(none but by the deadline of 8 s) are counted apart.
+answered; latency counts from the moment when a request was due. Goodput is 2xx a second over that peak; degraded
+verdicts (none but by the deadline of 8 s) are counted apart.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Bench:
             found = load.compare(server, item, form, CHECKED)
             self.checks.setdefault(system, {})[f"{item.size}, {server.name}"] = found
             if found["different"]:
-                common.leave(f"{server.name} decides {found['different']} of {found['pictures']} pictures differently")
+                common.leave(f"{server.name} does not decide as it should, {item.size}: {found}")
 
     def rounds(self, servers: Mapping[tuple[str, Settings | None], Server], bare: Mapping[str, BareLoop]) -> None:
         """All take turns."""

@@ -8,9 +8,11 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -111,17 +113,21 @@ def compare(server: Server, pictures: PictureSet, form: str, count: int) -> dict
     paths, expected = pictures.paths[:count], pictures.expected[form][:count]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = list(pool.map(lambda path: server.post(path.read_bytes()), paths))
-    different, furthest = 0, 0.0
+    different: Counter[str] = Counter()
+    furthest = 0.0
     for (status, body), wanted in zip(answers, expected, strict=True):
-        if status != 200:
-            different += 1
+        if status != HTTPStatus.OK:
+            different[f"status {status}"] += 1
             continue
         got = json.loads(body)
         apart = abs(got["probability"] - wanted["probability"])
         furthest = max(furthest, apart)
-        keys = ("roadwork_detected", "exit_level", "levels_executed", "sha256")
-        different += apart > SAME or any(got[key] != wanted[key] for key in keys)
-    return {"pictures": len(paths), "different": different, "largest_difference": furthest}
+        found = [
+            key for key in ("roadwork_detected", "exit_level", "levels_executed", "sha256") if got[key] != wanted[key]
+        ]
+        if found or apart > SAME:
+            different["; ".join(f"{key} {got[key]} for {wanted[key]}" for key in (*found, "probability"))] += 1
+    return {"pictures": len(paths), "different": dict(different), "largest_difference": furthest}
 
 
 def summary(cells: Sequence[Cell]) -> dict[str, Any]:
