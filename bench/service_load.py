@@ -16,7 +16,9 @@ that are best over all are taken, others where they win by more than 5 %. Before
 give our decisions to the same pictures, eight at a time; the ensembles must decide as all models do without exits.
 
 All take turns in one run, in rounds that turn around; the peers that wait are stopped (SIGSTOP). Figures are medians of
-the rounds, ratios are taken round by round. wrk runs on the same cores; its share of them is given.
+the rounds, ratios are taken round by round. wrk runs on the same cores; its share of them is given. Where a system
+answered otherwise than 2xx (`failed`), wrk's percentiles hold those answers too. Ours stores each verdict on disk and
+keeps metrics; the peers store nothing and log no access.
 
 Overload: requests arrive at random (Poisson) at one and three times the peak rate at 32 connections, whatever is
 answered; latency counts from the moment when a request was due. Goodput is 2xx a second over that peak; degraded

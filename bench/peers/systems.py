@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CACHE = ROOT / "runs" / "peers"
 START_S = 60.0
+READY = 20
 SETTLE_S = 10.0
 AT_ONCE_S = 0.15
 
@@ -114,16 +115,21 @@ class Server:
             connection.close()
 
     def wait(self, body: bytes) -> None:
-        """Until it answers a picture."""
+        """Until it has answered pictures several times running: each of its processes is ready."""
         end = time.monotonic() + START_S
+        running = 0
         while time.monotonic() < end and self._process.poll() is None:
+            status = 0
             with contextlib.suppress(OSError, http.client.HTTPException):
-                if self.post(body)[0] == http.HTTPStatus.OK:
-                    return
-            time.sleep(0.2)
+                status = self.post(body)[0]
+            if status != http.HTTPStatus.OK:
+                running = 0
+                time.sleep(0.2)
+            elif (running := running + 1) == READY:
+                return
         self.stop()
         tail = self.log.read_text("utf-8", "replace")[-2000:]
-        common.leave(f"{self.name} did not answer within {START_S:g} s; it said:\n{tail}")
+        common.leave(f"{self.name} did not get ready within {START_S:g} s; it said:\n{tail}")
 
     def settle(self, body: bytes) -> None:
         """Until it has finished what a load that has ended left behind: a lone picture is answered at once."""
