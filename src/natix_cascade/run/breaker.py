@@ -248,5 +248,5 @@ class Breaker:
                 self._on_change(self._changes.popleft())
             except IndexError:  # another thread tells it
                 return
-            except Exception:  # a listener must not break an answer
+            except Exception:  # noqa: BLE001  # a listener must not break an answer
                 _log.exception("a listener of a breaker failed")
