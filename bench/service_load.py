@@ -66,6 +66,7 @@ BARE = {
     "two intra-op threads": {"processes": 1, "threads": 1, "intra": 2},
 }
 WORTH = 1.05
+LEAST = 1e-9  # where nothing was answered: a ratio that nobody overlooks
 CHECKED = 50
 
 
@@ -207,8 +208,8 @@ class Bench:
             one["over_bare"] = common.ratio([cell.per_s for cell in cells[system]], bare)
             if system != "ours" and "ours" in cells:
                 pairs = list(zip(cells["ours"], cells[system], strict=True))
-                one["ours_over_it"] = common.ratio([a.per_s for a, _ in pairs], [b.per_s for _, b in pairs])
-                one["p99_over_ours"] = common.ratio([b.p99_ms for _, b in pairs], [a.p99_ms for a, _ in pairs])
+                one["ours_over_it"] = common.ratio([a.per_s for a, _ in pairs], [b.per_s or LEAST for _, b in pairs])
+                one["p99_over_ours"] = common.ratio([b.p99_ms for _, b in pairs], [a.p99_ms or LEAST for a, _ in pairs])
         return result
 
 
