@@ -14,7 +14,8 @@ from natix_cascade.report.manifest import Row, read_manifest
 from natix_cascade.report.records import seed_of
 from natix_cascade.run.cascade import Cascade
 from natix_cascade.run.loaded import LoadedCascade
-from natix_cascade.serve.miner.simulation import Plays, Simulation, answer_all, simulate
+from natix_cascade.serve.miner.simulated import Plays, Simulation
+from natix_cascade.serve.miner.simulation import answer_all, simulate
 from natix_cascade.testing import ScriptedModel, scripted_cascade, write_scenes
 
 FEW = Plays(challenges=150, runs=20, repetitions=2, seed=4)
