@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from natix_cascade.cli import demo, detect, doctor, evaluate, models, plan, record, records, scan, spec
+from natix_cascade.cli import demo, detect, doctor, evaluate, miner, models, plan, record, records, scan, spec
 from natix_cascade.cli.common import UNUSABLE
 from natix_cascade.errors import CascadeError
 
@@ -27,6 +27,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("record")(record.record)
 app.add_typer(records.app, name="records")
 app.add_typer(plan.app, name="plan")
+app.add_typer(miner.app, name="miner")
 app.add_typer(models.app, name="models")
 app.add_typer(spec.app, name="spec")
 app.command("doctor")(doctor.doctor)
