@@ -11,7 +11,10 @@
     │   └── PictureShapeError        422  too narrow or too small
     ├── ModelError           a model cannot be loaded or did not answer
     │   ├── ChecksumError            weights are not the ones the card names
-    │   └── MissingExtraError        an optional dependency is not installed
+    │   ├── MissingExtraError        an optional dependency is not installed
+    │   ├── TransientModelError      a lost connection, a server that is busy: worth another try
+    │   ├── BreakerOpenError         it did not answer lately and is left alone for a while
+    │   └── QueueFullError           too many pictures wait for it
     ├── ManifestError        a manifest or a results file cannot be read
     ├── RecordsError         records cannot be read, or do not hold what is asked of them
     ├── PlanError            no plan keeps what was asked for
@@ -21,6 +24,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "BreakerOpenError",
     "CascadeError",
     "ChecksumError",
     "CorruptPictureError",
@@ -32,8 +36,10 @@ __all__ = [
     "PictureShapeError",
     "PictureTooLargeError",
     "PlanError",
+    "QueueFullError",
     "RecordsError",
     "SpecError",
+    "TransientModelError",
     "UnsupportedFormatError",
 ]
 
@@ -88,6 +94,18 @@ class ChecksumError(ModelError):
 
 class MissingExtraError(ModelError):
     """An optional dependency is not installed; the text says which command installs it."""
+
+
+class TransientModelError(ModelError):
+    """A failure that may pass by itself: a lost connection, a server that is busy."""
+
+
+class BreakerOpenError(ModelError):
+    """The model did not answer lately; its breaker is open and it is not asked."""
+
+
+class QueueFullError(ModelError):
+    """As many pictures wait for the model as may."""
 
 
 class ManifestError(CascadeError):

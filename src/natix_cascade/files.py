@@ -8,8 +8,17 @@ from pathlib import Path
 __all__ = ["write_whole"]
 
 
-def write_whole(path: str | Path, content: bytes) -> Path:
+def write_whole(path: str | Path, content: bytes, *, mode: int = 0o644) -> Path:
     """Write a file through a temporary one beside it, so that nobody ever reads half of it.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; folders above it are made.
+    content : bytes
+        All of it.
+    mode : int
+        Who may read and write it.
 
     Raises
     ------
@@ -24,7 +33,7 @@ def write_whole(path: str | Path, content: bytes) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        Path(name).chmod(0o644)
+        Path(name).chmod(mode)
         Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from natix_cascade.models.base import Answers
 from natix_cascade.run.bulk import BulkRunner
 from natix_cascade.run.cascade import Cascade
 from natix_cascade.run.loaded import LoadedCascade
+from natix_cascade.run.options import ModelOptions, RunnerOptions
 from natix_cascade.run.runner import Runner
 from natix_cascade.spec.policy import Policy
 from natix_cascade.spec.rules import Agreement, ExitRule, Platt, Temperature, Threshold, VoteSpec, Window
@@ -111,7 +112,10 @@ def test_bulk_alone_and_at_once_give_the_same_verdicts_bit_for_bit(
     resolved, models = scripted_cascade(levels, threshold=threshold, policy=policy)
     loaded = LoadedCascade(resolved, {}, models=models)
     pictures = [numbered(number) for number in range(PICTURES)]
-    bulk, runner = BulkRunner(loaded, batch=batch), Runner(loaded, max_batch=batch)
+    bulk, runner = (
+        BulkRunner(loaded, batch=batch),
+        Runner(loaded, options=RunnerOptions(default=ModelOptions(max_batch=batch))),
+    )
     try:
         expected = [essence(result) for result in bulk.judge(pictures)]
         alone, crowd = asyncio.run(one_by_one_and_at_once(runner, pictures))

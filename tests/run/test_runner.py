@@ -14,6 +14,7 @@ from natix_cascade.errors import CascadeError, DeadlineError, ModelError
 from natix_cascade.image import Picture
 from natix_cascade.run.cascade import Cascade
 from natix_cascade.run.loaded import LoadedCascade
+from natix_cascade.run.options import ModelOptions, RunnerOptions
 from natix_cascade.run.runner import Runner
 from natix_cascade.spec.rules import Agreement, Threshold, VoteSpec
 from natix_cascade.testing import ScriptedLevel, ScriptedModel, scripted_cascade
@@ -26,7 +27,8 @@ Grey = Callable[[int], Picture]
 
 def runner_of(levels: Any, **options: Any) -> Runner:
     resolved, models = scripted_cascade(levels)
-    return Runner(LoadedCascade(resolved, {}, models=models), **options)
+    chosen = RunnerOptions(default=ModelOptions(**options))
+    return Runner(LoadedCascade(resolved, {}, models=models), options=chosen)
 
 
 def until_asked(model: ScriptedModel) -> None:

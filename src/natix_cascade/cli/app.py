@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from natix_cascade.cli import demo, detect, doctor, evaluate, miner, models, plan, record, records, scan, spec
+from natix_cascade.cli import demo, detect, doctor, evaluate, miner, models, plan, record, records, scan, serve, spec
 from natix_cascade.cli.common import UNUSABLE
 from natix_cascade.errors import CascadeError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("detect")(detect.detect)
 app.command("scan")(scan.scan)
+app.command("serve")(serve.serve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("record")(record.record)
 app.add_typer(records.app, name="records")

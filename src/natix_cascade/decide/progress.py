@@ -145,8 +145,14 @@ def wanted(cascade: ResolvedCascade, progress: Progress, turn: Round) -> Bools:
     return result
 
 
-def stop(cascade: ResolvedCascade, progress: Progress, mask: ArrayLike) -> None:  # noqa: ARG001 - called as advance is
-    """End open pictures early, as at a deadline: the verdict so far, degraded. Changes `progress` in place.
+def stop(
+    cascade: ResolvedCascade,  # noqa: ARG001 - called as advance is
+    progress: Progress,
+    mask: ArrayLike,
+    *,
+    degraded: bool = True,
+) -> None:
+    """End open pictures early, as at a deadline, with the verdict so far. Changes `progress` in place.
 
     Parameters
     ----------
@@ -157,6 +163,8 @@ def stop(cascade: ResolvedCascade, progress: Progress, mask: ArrayLike) -> None:
     mask : (n,) array of bool
         Which to end; pictures that have ended already stay as they are. Level 0 is named as the exit level where no
         level was executed.
+    degraded : bool
+        Whether their verdicts are degraded; not where the caller wanted no more.
 
     Raises
     ------
@@ -167,4 +175,4 @@ def stop(cascade: ResolvedCascade, progress: Progress, mask: ArrayLike) -> None:
     expect_shape("mask", chosen.shape, progress.exit_level.shape)
     chosen = chosen & (progress.exit_level < 0)
     progress.exit_level[chosen] = np.maximum(progress.reached[chosen] - 1, 0)
-    progress.degraded[chosen] = True
+    progress.degraded[chosen] |= degraded

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from natix_cascade.errors import ModelError
+from natix_cascade.errors import ModelError, QueueFullError
 from natix_cascade.models.base import Answers, Model
 
-__all__ = ["Answer", "Batcher", "check_answers", "score_problem"]
+__all__ = ["Answer", "Batcher", "check_answers", "score_problem", "useful_batch"]
+
+_MOST_LEFT_BEHIND = 3  # workers whose call never returned; each holds a thread and what it was asked about
+_WORTH = 0.97  # a larger batch must save at least 3 % a picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,29 +62,75 @@ class Batcher:
         Most pictures in a batch.
     max_delay_ms : float
         How long the first picture of a batch may wait for company.
+    max_queue : int
+        Most questions that wait; more are refused at once.
     """
 
-    def __init__(self, load: Callable[[], Model], *, max_batch: int = 16, max_delay_ms: float = 0.0) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Model],
+        *,
+        max_batch: int = 16,
+        max_delay_ms: float = 0.0,
+        max_queue: int = 100_000,
+    ) -> None:
         self._load = load
-        self._max_batch = max_batch
+        self.max_batch = max_batch
         self._max_delay = max_delay_ms / 1000
+        self._max_queue = max_queue
+        self._began: float | None = None
+        self._left_behind: list[threading.Thread] = []
         self._queue: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._model: Model | None = None
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """Questions that no call has taken up yet."""
+        return self._queue.qsize()
+
+    def running_for(self) -> float:
+        """Seconds that the present call of the model has taken so far; 0 when it is idle."""
+        began = self._began
+        return 0.0 if began is None else time.perf_counter() - began
+
     def submit(self, pixels: NDArray[np.uint8], *, explain: bool = False) -> Future[Answer]:
-        """Ask about one upright RGB picture ``(H, W, 3)``; a future that is cancelled leaves its batch."""
+        """Ask about one upright RGB picture ``(H, W, 3)``; a future that is cancelled leaves its batch.
+
+        Raises
+        ------
+        QueueFullError
+            `max_queue` questions wait already.
+        ModelError
+            The batcher is closed.
+        """
         future: Future[Answer] = Future()
         with self._lock:
             if self._closed:
                 raise ModelError("the cascade is closed; load it again to ask more")
+            if self._queue.qsize() >= self._max_queue:
+                raise QueueFullError(f"{self._max_queue} pictures wait for it already; try again later")
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="natix-model", daemon=True)
-                self._thread.start()
+                self._start()
             self._queue.put(_Question(pixels, explain, future, time.perf_counter()))
         return future
+
+    def renew(self) -> bool:
+        """Leave a worker that hangs behind and start another; False when too many have been left behind already.
+
+        What the old one still answers is ignored; it ends when its call returns.
+        """
+        with self._lock:
+            self._left_behind = [thread for thread in self._left_behind if thread.is_alive()]
+            if self._closed or self._thread is None or len(self._left_behind) >= _MOST_LEFT_BEHIND:
+                return False
+            self._left_behind.append(self._thread)
+            self._model = None
+            self._began = None
+            self._start()
+            return True
 
     def close(self, limit_s: float = 10.0) -> None:
         """Answer what waits, then end the worker and free the model.
@@ -101,18 +150,26 @@ class Batcher:
         if self._model is not None:
             self._model.close()
 
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._work, name="natix-model", daemon=True)
+        self._thread.start()
+
     def _work(self) -> None:
-        while True:
+        me = threading.current_thread()
+        while self._thread is me:  # else it was left behind
             batch, last = self._gather()
             if batch:
+                self._began = time.perf_counter()
                 self._answer(batch)
+                if self._thread is me:
+                    self._began = None
             if last:
                 return
 
     def _gather(self) -> tuple[list[_Question], bool]:
         """The next batch, and whether it is the last."""
         batch: list[_Question] = []
-        while len(batch) < self._max_batch:
+        while len(batch) < self.max_batch:
             wait = batch[0].asked + self._max_delay - time.perf_counter() if batch else None
             try:
                 item = self._queue.get(timeout=wait) if wait is None or wait > 0 else self._queue.get_nowait()
@@ -161,6 +218,28 @@ class Batcher:
             heat = answers.heat_maps[index] if item.explain and answers.heat_maps is not None else None
             latency = (time.perf_counter() - item.asked) * 1000
             item.future.set_result(Answer(score, latency, heat))
+
+
+def useful_batch(model: Model, pixels: NDArray[np.uint8], most: int) -> int:
+    """Measure which batch takes the least time a picture: 1, 2, 4, ... up to `most`.
+
+    On a small CPU larger batches may be slower, as they leave the cache; on a GPU they pay. Each size is asked twice and
+    the faster call counts; the first size that does not pay ends the search.
+    """
+    question = model.prepare(pixels)
+    best, least = 1, float("inf")
+    size = 1
+    while size <= most:
+        spent = []
+        for _ in range(2):
+            began = time.perf_counter()
+            model.predict([question] * size)
+            spent.append((time.perf_counter() - began) / size)
+        if min(spent) > least * _WORTH:
+            break
+        best, least = size, min(spent)
+        size *= 2
+    return best
 
 
 def check_answers(model: Model, answers: Answers, wanted: int) -> None:

@@ -161,9 +161,17 @@ class Cascade:
         return await runner.detect(source, deadline_ms=deadline_ms, explain=explain, name=name)
 
     def warm_up(self) -> None:
-        """Load every model and ask it once, so that the first picture does not wait."""
+        """Load every model and ask it once, so that the first picture does not wait.
+
+        Raises
+        ------
+        ModelError
+            A model cannot be loaded, or does not answer.
+        """
         engine = self._engine()
-        engine.wait_for(engine.runner.warm_up())
+        silent = engine.wait_for(engine.runner.warm_up())
+        if silent:
+            raise ModelError("; ".join(f"model {name!r} did not answer: {why}" for name, why in silent.items()))
 
     def close(self) -> None:
         """Finish what `detect` has under way, then free threads and models.
@@ -212,12 +220,14 @@ class Cascade:
     def _engine(self) -> Background:
         """The asynchronous runner: for coroutines, deadlines, heat maps and listeners."""
         from natix_cascade.run.background import Background  # noqa: PLC0415  # a lone picture does without asyncio
+        from natix_cascade.run.options import ModelOptions, RunnerOptions  # noqa: PLC0415
         from natix_cascade.run.runner import Runner  # noqa: PLC0415
 
         with self._state:
             if self._closed:
                 raise ModelError(_CLOSED)
             if self._background is None:
-                runner = Runner(self._loaded, listeners=self._listeners, limits=self._limits, max_batch=self._max_batch)
+                options = RunnerOptions(default=ModelOptions(max_batch=self._max_batch))
+                runner = Runner(self._loaded, listeners=self._listeners, limits=self._limits, options=options)
                 self._background = Background(runner)
             return self._background

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from natix_cascade.decide.verdict import Opinion, Verdict
 
-__all__ = ["Event", "LevelFinished", "LevelStarted", "Listener", "Listeners", "PictureFailed", "VerdictGiven"]
+__all__ = [
+    "BreakerChanged",
+    "Event",
+    "LevelFinished",
+    "LevelStarted",
+    "Listener",
+    "Listeners",
+    "PictureFailed",
+    "VerdictGiven",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,26 @@ class PictureFailed:
     error: Exception
 
 
-Event = LevelStarted | LevelFinished | VerdictGiven | PictureFailed
+@dataclass(frozen=True, slots=True)
+class BreakerChanged:
+    """A model's breaker has opened, half opened or closed.
+
+    Attributes
+    ----------
+    model : str
+        Whose.
+    replica : int
+        Which copy of it.
+    state : str
+        ``closed``, ``open`` or ``half_open``.
+    """
+
+    model: str
+    replica: int
+    state: str
+
+
+Event = LevelStarted | LevelFinished | VerdictGiven | PictureFailed | BreakerChanged
 Listener = Callable[[Event], None]
 
 _log = logging.getLogger("natix_cascade.events")
@@ -96,6 +124,10 @@ class Listeners:
 
     def __bool__(self) -> bool:
         return bool(self._listeners)
+
+    def with_one(self, listener: Listener) -> Listeners:
+        """These and one more, which is heard first and taken off with its picture."""
+        return Listeners((listener, self) if self else (listener,))
 
     def __call__(self, event: Event) -> None:
         """Hand an event to every listener."""

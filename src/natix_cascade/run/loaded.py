@@ -68,19 +68,20 @@ class LoadedCascade:
         """Pixels that the shorter side of a decoded picture must have at least: the largest input of any model."""
         return max(max(card.input.height, card.input.width) for card in self.resolved.cards.values())
 
-    def model(self, name: str) -> Model:
-        """The model of this name, loaded at the first call.
+    def model(self, name: str, replica: int = 0) -> Model:
+        """The model of this name, loaded at the first call; each replica is loaded for itself.
 
         Raises
         ------
         ModelError
             It cannot be loaded, or its weights are not the ones that the card names.
         """
+        key = f"{name}#{replica}" if replica else name
         with self._locks[name]:
-            model = self._models.get(name)
+            model = self._models.get(key)
             if model is None:
                 model = load_model(self.resolved.cards[name], self._weights[name], threads=self._threads_for(name))
-                self._models[name] = model
+                self._models[key] = model
             return model
 
     def load_all(self) -> None:

@@ -6,24 +6,52 @@ import asyncio
 import functools
 import os
 import time
-from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from natix_cascade.decide import Progress, Round, advance, rounds, start, stop, wanted
 from natix_cascade.decide.verdict import Opinion, Verdict
-from natix_cascade.errors import CascadeError, DeadlineError, ModelError
+from natix_cascade.errors import CascadeError, DeadlineError, ModelError, SpecError
 from natix_cascade.image import Limits, Picture, decode
 from natix_cascade.image.source import Source
-from natix_cascade.run.batcher import Answer, Batcher
-from natix_cascade.run.events import LevelFinished, LevelStarted, Listener, Listeners, PictureFailed, VerdictGiven
+from natix_cascade.run.asker import Asker
+from natix_cascade.run.batcher import Answer, useful_batch
+from natix_cascade.run.breaker import Breaker
+from natix_cascade.run.events import (
+    BreakerChanged,
+    LevelFinished,
+    LevelStarted,
+    Listener,
+    Listeners,
+    PictureFailed,
+    VerdictGiven,
+)
+from natix_cascade.run.latency import Latencies
 from natix_cascade.run.loaded import LoadedCascade, cores
+from natix_cascade.run.options import RunnerOptions
+from natix_cascade.run.retry import RetryBudget
 from natix_cascade.run.verdicts import Ended, make_verdicts
 from natix_cascade.spec.resolved import Level, Member
 
 __all__ = ["Runner"]
+
+_THIS = np.array([True])
+_FORGET_S = 30.0  # how long a level that was slow is believed to be slow
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Heard:
+    """What came of asking one member."""
+
+    member: Member
+    answer: Answer | None
+    failure: str | None
+    latency_ms: float
+    timed_out: bool = False
 
 
 @dataclass(slots=True)
@@ -35,8 +63,11 @@ class _Way:
     began: float
     until: float
     explain: bool
+    last_level: int
+    tell: Listeners
     opinions: list[Opinion] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     level_began: float = 0.0
     level_first: int = 0
 
@@ -53,7 +84,9 @@ class _Way:
 class Runner:
     """Asks the levels of a cascade about pictures, until the arithmetic says that it is enough.
 
-    Each model has a worker thread of its own (a bulkhead) that batches the questions of all pictures under way.
+    Each model has a worker thread of its own (a bulkhead) that batches the questions of all pictures under way, a queue
+    with an end, and a breaker. No level starts whose usual time (95 % of the latest pictures) does not fit into what is
+    left of a picture's deadline, unless nobody has answered yet.
 
     Parameters
     ----------
@@ -63,8 +96,8 @@ class Runner:
         Each is handed every event; see `natix_cascade.run.events`.
     limits : Limits
         What a picture may be.
-    max_batch, max_delay_ms
-        Of the micro-batches; see `Batcher`.
+    options : RunnerOptions
+        How the models are asked.
     """
 
     def __init__(
@@ -73,8 +106,7 @@ class Runner:
         *,
         listeners: Iterable[Listener] = (),
         limits: Limits | None = None,
-        max_batch: int = 16,
-        max_delay_ms: float = 0.0,
+        options: RunnerOptions | None = None,
     ) -> None:
         self.loaded = loaded
         self._cascade = loaded.resolved
@@ -82,11 +114,25 @@ class Runner:
         self._limits = limits or Limits()
         self._tell = Listeners(listeners)
         self._closed = False
-        self._decoders = ThreadPoolExecutor(cores(), thread_name_prefix="natix-decode")
-        self._batchers = {
-            name: Batcher(functools.partial(loaded.model, name), max_batch=max_batch, max_delay_ms=max_delay_ms)
+        self._options = options or RunnerOptions()
+        self._decoders = ThreadPoolExecutor(self._options.decoders or cores(), thread_name_prefix="natix-decode")
+        budget = RetryBudget(self._options.retry_budget)
+        self._askers = {
+            name: Asker(
+                name,
+                functools.partial(loaded.model, name),
+                self._options.of(name),
+                budget,
+                on_change=lambda model, replica, state: self._tell(BreakerChanged(model, replica, state)),
+            )
             for name in self._cascade.models
         }
+        self._level_times = [Latencies(max_age_s=_FORGET_S) for _ in self._cascade.levels]
+
+    @property
+    def breakers(self) -> Mapping[tuple[str, int], Breaker]:
+        """Breakers by model and replica."""
+        return {(name, each.number): each.breaker for name, asker in self._askers.items() for each in asker.replicas}
 
     async def detect(
         self,
@@ -95,6 +141,8 @@ class Runner:
         deadline_ms: float | None = None,
         explain: bool = False,
         name: str | None = None,
+        max_level: str | None = None,
+        listener: Listener | None = None,
     ) -> Verdict:
         """Judge one picture.
 
@@ -108,6 +156,10 @@ class Runner:
             Ask for heat maps too.
         name : str or None
             The picture's id in the verdict.
+        max_level : str or None
+            The last level that may be asked; the verdict says so where it ends there undecided.
+        listener : callable or None
+            Is handed the events of this picture, beside the runner's own listeners.
 
         Raises
         ------
@@ -117,6 +169,8 @@ class Runner:
             Time ran out before any model had answered.
         ModelError
             No model answered.
+        SpecError
+            There is no level of this name.
         """
         if self._closed:
             raise ModelError("the cascade is closed; load it again to ask more")
@@ -124,31 +178,68 @@ class Runner:
         budget = deadline_ms if deadline_ms is not None else self._cascade.deadline_ms
         until = began + budget / 1000 if budget is not None else float("inf")
         shown = name or (str(source) if isinstance(source, str | os.PathLike) else "")
+        last_level = self._level_index(max_level)
+        tell = self._tell if listener is None else self._tell.with_one(listener)
         try:
             picture = source if isinstance(source, Picture) else await self._decode(source, name, until)
             if name is not None and picture.id != name:
                 picture = replace(picture, id=name)
             shown = picture.id
-            way = _Way(picture, start(self._cascade, 1), began, until, explain)
+            way = _Way(picture, start(self._cascade, 1), began, until, explain, last_level, tell)
             return await self._run(way)
         except CascadeError as error:
-            self._tell(PictureFailed(shown, error))
+            tell(PictureFailed(shown, error))
             raise
 
     def close(self, limit_s: float = 10.0) -> None:
         """Finish what is under way, then free threads and models; models that hang longer are left behind."""
         self._closed = True
         until = time.monotonic() + limit_s
-        for batcher in self._batchers.values():
-            batcher.close(max(until - time.monotonic(), 0.0))
+        for asker in self._askers.values():
+            asker.close(max(until - time.monotonic(), 0.0))
         self._decoders.shutdown()
         self.loaded.close()
 
-    async def warm_up(self) -> None:
-        """Load every model and ask it once."""
+    async def warm_up(self, *, tune: bool = False) -> dict[str, str]:
+        """Load every model and ask each of its replicas once.
+
+        Parameters
+        ----------
+        tune : bool
+            Measure too which batches pay, and let none be larger.
+
+        Returns
+        -------
+        dict
+            Models that did not answer, and why.
+        """
         side = self.loaded.short_side
         grey = np.full((side, side, 3), 128, np.uint8)
-        await asyncio.gather(*(asyncio.wrap_future(batcher.submit(grey)) for batcher in self._batchers.values()))
+        silent: dict[str, str] = {}
+        for name, asker in self._askers.items():
+            try:
+                for replica in asker.replicas:
+                    async with asyncio.timeout(asker.options.timeout_ms / 1000):
+                        await asyncio.wrap_future(replica.batcher.submit(grey))
+                if tune:
+                    useful = await asyncio.to_thread(self._tuned, name, grey)
+                    for replica in asker.replicas:
+                        replica.batcher.max_batch = useful
+            except Exception as error:  # noqa: BLE001  # whatever it is, the model is not ready
+                silent[name] = str(error) or type(error).__name__
+        return silent
+
+    def _tuned(self, name: str, pixels: NDArray[np.uint8]) -> int:
+        return useful_batch(self.loaded.model(name), pixels, self._options.of(name).max_batch)
+
+    def _level_index(self, name: str | None) -> int:
+        if name is None:
+            return len(self._cascade.levels) - 1
+        for level in self._cascade.levels:
+            if level.name == name:
+                return level.index
+        known = ", ".join(level.name for level in self._cascade.levels)
+        raise SpecError(f"no level {name!r} in cascade {self._cascade.name}; its levels are {known}")
 
     async def _decode(self, source: Source, name: str | None, until: float) -> Picture:
         work = functools.partial(decode, source, limits=self._limits, short_side=self.loaded.short_side, id=name)
@@ -167,28 +258,56 @@ class Runner:
             if way.progress.exit_level[0] >= 0:
                 break
             level = self._cascade.levels[turn.level]
-            if way.left() <= 0:
-                self._out_of_time(way)
+            if turn.level > way.last_level:
+                way.remarks.append(
+                    f"{self._cascade.levels[way.last_level].name} was the last level that might be asked"
+                )
+                stop(self._cascade, way.progress, _THIS, degraded=False)
+                break
+            if self._no_time_for(way, turn, level, first=begun != turn.level):
+                stop(self._cascade, way.progress, _THIS)
                 if begun == turn.level:
                     self._tell_finished(way, level)
                 break
             if begun != turn.level:
                 begun, way.level_began, way.level_first = turn.level, time.perf_counter(), len(way.opinions)
-                if self._tell:
-                    self._tell(LevelStarted(way.picture.id, level.name, self._to_ask(way, turn, level)))
+                if way.tell:
+                    way.tell(LevelStarted(way.picture.id, level.name, self._to_ask(way, turn, level)))
             await self._ask(way, turn, level)
             if way.progress.exit_level[0] >= 0 or _is_last(turn, level):
+                self._level_times[turn.level].add(time.perf_counter() - way.level_began)
                 self._tell_finished(way, level)
         ended = Ended(
-            way.picture.id, way.picture.sha256, way.opinions, (time.perf_counter() - way.began) * 1000, way.notes
+            way.picture.id,
+            way.picture.sha256,
+            way.opinions,
+            (time.perf_counter() - way.began) * 1000,
+            way.notes,
+            way.remarks,
         )
         verdict = make_verdicts(self._cascade, way.progress, [ended])[0]
         if isinstance(verdict, CascadeError):
             if way.left() <= 0:
                 raise DeadlineError(f"{way.picture.id}: the deadline passed before any model had answered")
             raise verdict
-        self._tell(VerdictGiven(verdict))
+        way.tell(VerdictGiven(verdict))
         return verdict
+
+    def _no_time_for(self, way: _Way, turn: Round, level: Level, *, first: bool) -> bool:
+        """Whether a level must not start; the reason is noted."""
+        left = way.left()
+        if left <= 0:
+            way.note_deadline()
+            return True
+        if not first or left == float("inf") or np.isnan(way.progress.probability[0]):
+            return False  # under way, no deadline, or nobody has answered yet: a late answer is better than none
+        usual = self._level_times[turn.level].quantile(0.95)
+        if usual is None or usual <= left:
+            return False
+        way.notes.append(
+            f"{level.name} was not started: it usually takes up to {usual * 1000:.0f} ms and {left * 1000:.0f} ms were left"
+        )
+        return True
 
     def _to_ask(self, way: _Way, turn: Round, level: Level) -> tuple[str, ...]:
         if level.mode != "one":
@@ -197,73 +316,59 @@ class Runner:
         return tuple(member.model for member, yes in zip(level.members, ask, strict=True) if yes)
 
     def _tell_finished(self, way: _Way, level: Level) -> None:
-        if not self._tell:
+        if not way.tell:
             return
         opinions, exited = tuple(way.opinions[way.level_first :]), bool(way.progress.exit_level[0] >= 0)
         latency_ms = (time.perf_counter() - way.level_began) * 1000
-        self._tell(LevelFinished(way.picture.id, level.name, opinions, exited, latency_ms))
-
-    def _out_of_time(self, way: _Way) -> None:
-        way.note_deadline()
-        stop(self._cascade, way.progress, np.array([True]))
+        way.tell(LevelFinished(way.picture.id, level.name, opinions, exited, latency_ms))
 
     async def _ask(self, way: _Way, turn: Round, level: Level) -> None:
         """Ask the wanted members of one round and hand their answers to the arithmetic."""
         ask = wanted(self._cascade, way.progress, turn)[0]
         members = [m for m, yes in zip(self._cascade.members[turn.first : turn.last], ask, strict=True) if yes]
-        scores, failed = np.full((1, len(ask)), np.nan), np.zeros((1, len(ask)), bool)
-        asked_at = time.perf_counter()
-        futures = {asyncio.wrap_future(self._submit(member, way)): member for member in members}
-        timeout = way.left()
+        until = way.until
         if level.budget_ms is not None:
-            timeout = min(timeout, level.budget_ms / 1000 - (asked_at - way.level_began))
-        if futures:
-            try:
-                await asyncio.wait(futures, timeout=None if timeout == float("inf") else max(timeout, 0.0))
-            except asyncio.CancelledError:  # who asked has gone: leave every batch
-                for future in futures:
-                    future.cancel()
-                raise
-        if way.left() <= 0 and not all(future.done() for future in futures):
+            until = min(until, way.level_began + level.budget_ms / 1000)
+        if len(members) == 1:
+            heard = [await self._hear(way, members[0], until)]
+        else:
+            heard = await asyncio.gather(*(self._hear(way, member, until) for member in members))
+        if way.left() <= 0 and any(one.timed_out for one in heard):
             way.note_deadline()
-        heard: list[tuple[Member, Answer | None, str | None]] = []
-        for future, member in futures.items():
-            answer, failure = _outcome(future, timeout)
-            heard.append((member, answer, failure))
-            column = member.column - turn.first
-            scores[0, column] = answer.score if answer else np.nan
-            failed[0, column] = failure is not None
+        scores, failed = np.full((1, len(ask)), np.nan), np.zeros((1, len(ask)), bool)
+        for one in heard:
+            column = one.member.column - turn.first
+            scores[0, column] = one.answer.score if one.answer else np.nan
+            failed[0, column] = one.failure is not None
         advance(self._cascade, way.progress, turn, scores, failed)
-        elapsed = (time.perf_counter() - asked_at) * 1000
-        for member, answer, failure in heard:
-            card = self._cascade.cards[member.model]
+        for one in heard:
+            card, answer = self._cascade.cards[one.member.model], one.answer
             way.opinions.append(
                 Opinion(
-                    model=member.model,
+                    model=one.member.model,
                     level=level.name,
                     score=answer.score if answer else None,
-                    probability=float(way.progress.opinions[0, member.column]) if answer else None,
-                    latency_ms=answer.latency_ms if answer else elapsed,
+                    probability=float(way.progress.opinions[0, one.member.column]) if answer else None,
+                    latency_ms=one.latency_ms,
                     cost_usd=card.cost.usd,
                     gmacs=card.cost.gmacs,
-                    failure=failure,
+                    failure=one.failure,
                     heat_map=answer.heat_map if answer else None,
                 )
             )
 
-    def _submit(self, member: Member, way: _Way) -> Future[Answer]:
-        return self._batchers[member.model].submit(way.picture.pixels, explain=way.explain)
+    async def _hear(self, way: _Way, member: Member, until: float) -> _Heard:
+        """One member's answer or failure; only being cancelled gets out of here as an exception."""
+        began = time.perf_counter()
+        try:
+            answer = await self._askers[member.model].ask(way.picture.pixels, explain=way.explain, until=until)
+        except TimeoutError:
+            ms = (time.perf_counter() - began) * 1000
+            return _Heard(member, None, f"no answer within {ms:.0f} ms", ms, timed_out=True)
+        except Exception as error:  # noqa: BLE001  # an engine may fail in any way: its member drops out
+            return _Heard(member, None, str(error) or type(error).__name__, (time.perf_counter() - began) * 1000)
+        return _Heard(member, answer, None, answer.latency_ms)
 
 
 def _is_last(turn: Round, level: Level) -> bool:
     return not level.members or turn.last == level.members[-1].column + 1
-
-
-def _outcome(future: asyncio.Future[Answer], timeout: float) -> tuple[Answer | None, str | None]:
-    if not future.done():
-        future.cancel()
-        return None, f"no answer within {max(timeout, 0.0) * 1000:.0f} ms"
-    error = future.exception() if not future.cancelled() else None
-    if future.cancelled() or error is not None:
-        return None, str(error) or type(error).__name__
-    return future.result(), None

@@ -28,6 +28,8 @@ class Ended:
         Of the whole way.
     notes : list of str
         Reasons that only the runner knows (a deadline); any makes the verdict degraded.
+    remarks : list of str
+        Reasons that do not: it was wanted so.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Ended:
     opinions: list[Opinion]
     latency_ms: float
     notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 def make_verdicts(
@@ -84,7 +87,7 @@ def make_verdicts(
                 cost_usd=sum(o.cost_usd for o in opinions),
                 gmacs=sum(o.gmacs for o in opinions),
                 degraded=bool(progress.degraded[i]) or bool(notes),
-                reasons=(*_reasons(cascade, progress, i, opinions), *notes),
+                reasons=(*_reasons(cascade, progress, i, opinions), *notes, *picture.remarks),
                 cascade=cascade.name,
                 policy=cascade.policy,
             )

@@ -1,0 +1,165 @@
+"""The door: who may come in, how often, and whether there is room; before a byte of the body is read."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from natix_cascade.serve.keys import Key, key_from_headers
+from natix_cascade.serve.problems import MEDIA_TYPE, Problem
+from natix_cascade.serve.service import Service
+
+__all__ = ["Door"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_PICTURES = ("/v1/infer", "/v1/batch-infer")
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_SECURITY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+
+class Door:
+    """ASGI middleware around everything.
+
+    Parameters
+    ----------
+    app : callable
+        What is behind it.
+    service : Service
+        Keys, rates, and how full it is.
+    """
+
+    def __init__(self, app: Any, service: Service) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or answer why not."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path, status = scope["path"], 500
+
+        async def counted(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *_SECURITY]
+            await send(message)
+
+        try:
+            problem = await self._problem(scope, path)
+            if problem is None:
+                await self._app(scope, receive, counted)
+            else:
+                await _answer(problem, path, counted)
+        except asyncio.CancelledError:
+            status = 499  # the client has left
+        finally:
+            self._service.metrics.requests.labels(_endpoint(scope), str(status)).inc()
+
+    async def _problem(self, scope: Scope, path: str) -> Problem | None:
+        if path == "/health":
+            return None
+        headers = dict(scope["headers"])
+        problem = self._stranger(scope, headers)
+        if problem is not None:
+            return problem
+        key: Key | None = None
+        if self._service.keys.required:
+            key = self._key(headers)
+            if key is None:
+                return Problem(
+                    "unauthorized", "a valid key is needed: Authorization: Bearer KEY, X-API-Key: KEY, or Basic"
+                )
+            wanted = _scope_of(path)
+            if wanted is not None and not key.opens(wanted):
+                return Problem("forbidden", f"this key has no scope {wanted!r}")
+        if path not in _PICTURES:
+            return None
+        return await self._room(key)
+
+    async def _room(self, key: Key | None) -> Problem | None:
+        service = self._service
+        if service.draining:
+            service.metrics.rejected.labels("draining").inc()
+            return Problem("draining", "the service is leaving; ask another one", 1.0)
+        if service.full:
+            service.meters.refused(rejected=True)
+            return service.overloaded().problem
+        rate = (key.rate if key is not None else None) or service.options.rate
+        if rate is None:
+            return None
+        wait = await service.rates.hit(key.id if key is not None else "", rate)
+        if wait is None:
+            return None
+        service.meters.refused(rejected=True)
+        service.metrics.rejected.labels("rate").inc()
+        return Problem("rate-limited", f"more than {rate} with this key", wait)
+
+    def _key(self, headers: dict[bytes, bytes]) -> Key | None:
+        text = key_from_headers(_text(headers.get(b"authorization")), _text(headers.get(b"x-api-key")))
+        return self._service.keys.check(text) if text is not None else None
+
+    def _stranger(self, scope: Scope, headers: dict[bytes, bytes]) -> Problem | None:
+        """What another web site may not do with a visitor's browser: use a name of its own, or send forms here."""
+        host = _text(headers.get(b"host")) or ""
+        if not self._known(host):
+            return Problem("forbidden", f"this service does not answer to the name {host[:100]!r}; see --allowed-host")
+        if scope["method"] in _SAFE:
+            return None
+        site = headers.get(b"sec-fetch-site")
+        if site is not None and site not in (b"same-origin", b"none"):
+            return Problem("forbidden", "a request that another web site made")
+        return None
+
+    def _known(self, host: str) -> bool:
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        name = name.strip("[]").lower()
+        options = self._service.options
+        if name in ("localhost", "", *options.allowed_hosts) or _is_address(name):
+            return True
+        return not options.allowed_hosts and self._service.keys.required
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _scope_of(path: str) -> str | None:
+    """The scope that a path needs; None: any valid key."""
+    if path in ("/ready", "/openapi.json"):
+        return None
+    if path == "/metrics":
+        return "metrics"
+    return "admin" if path.startswith("/v1/admin/") else "infer"
+
+
+def _endpoint(scope: Scope) -> str:
+    """A short name of what was asked; unknown paths are one, so that they cannot fill the metrics."""
+    route = scope.get("route")
+    return getattr(route, "path", None) or (scope["path"] if scope["path"] in _PICTURES else "other")
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+async def _answer(problem: Problem, path: str, send: Send) -> None:
+    body = problem.as_bytes(path)
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    headers += [(name.encode(), value.encode()) for name, value in problem.headers().items()]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

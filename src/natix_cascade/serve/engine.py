@@ -1,0 +1,203 @@
+"""The cascade that is at work, and how another one takes its place without a dropped request."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from natix_cascade.decide.verdict import Verdict
+from natix_cascade.errors import CascadeError
+from natix_cascade.image import Limits
+from natix_cascade.image.source import Source
+from natix_cascade.run.events import Listener
+from natix_cascade.run.loaded import LoadedCascade, cores
+from natix_cascade.run.runner import Runner
+from natix_cascade.serve.options import ServeOptions
+from natix_cascade.serve.problems import ProblemError
+
+__all__ = ["Engine", "Generation"]
+
+_log = logging.getLogger("natix_cascade.serve")
+_RETRY_S = 5.0  # between two tries to warm up what did not answer
+
+
+@dataclass(slots=True, eq=False)
+class Generation:
+    """One loaded cascade with its runner.
+
+    Attributes
+    ----------
+    number : int
+        1 for the first; one more with each reload.
+    cascade, policy : str or None
+        As they were asked for.
+    silent : dict
+        Models that did not answer the warm-up picture, and why.
+    under_way : int
+        Pictures.
+    """
+
+    number: int
+    cascade: str
+    policy: str | None
+    runner: Runner
+    silent: dict[str, str] = field(default_factory=dict)
+    under_way: int = 0
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Required models that did not answer the warm-up picture, and why."""
+        levels = self.runner.loaded.resolved.levels
+        required = {member.model for level in levels for member in level.members if member.required}
+        return {name: why for name, why in self.silent.items() if name in required}
+
+
+class Engine:
+    """Judges pictures with the present generation.
+
+    Parameters
+    ----------
+    options : ServeOptions
+        What to load and how to ask.
+    listeners : iterable of callable
+        Handed every event of every generation.
+    """
+
+    def __init__(self, options: ServeOptions, listeners: Iterable[Listener] = ()) -> None:
+        self._options = options
+        self._listeners = tuple(listeners)
+        self.present: Generation | None = None
+        self._changing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.limits = Limits(max_bytes=options.max_body_bytes)
+        self.problem = "models are being loaded"
+
+    @property
+    def now(self) -> Generation:
+        """The generation at work.
+
+        Raises
+        ------
+        ProblemError
+            503: nothing is loaded yet.
+        """
+        if self.present is None:
+            raise ProblemError("not-ready", f"not ready: {self.problem}", retry_after_s=2.0)
+        return self.present
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it is not ready; empty when it is."""
+        if self.present is None:
+            return [self.problem]
+        return [f"model {name} did not answer its warm-up picture: {why}" for name, why in self.present.missing.items()]
+
+    async def start(self, number: int = 1, cascade: str | None = None, policy: str | None = None) -> None:
+        """Load and warm up the first generation; errors are said by `reasons`, and it is tried again."""
+        while True:
+            try:
+                await self.change(number, cascade or self._options.cascade, policy or self._options.policy)
+            except (CascadeError, OSError) as error:
+                self.problem = str(error)
+                _log.error("not ready: %s", error)  # said in one line
+                await asyncio.sleep(_RETRY_S)
+            else:
+                break
+        while self.present is not None and self.present.missing:
+            await asyncio.sleep(_RETRY_S)
+            self.present.silent = await self.present.runner.warm_up()
+
+    async def change(self, number: int, cascade: str, policy: str | None) -> Generation:
+        """Load another generation, warm it up, and let it take over; the old one finishes what it has under way.
+
+        Raises
+        ------
+        CascadeError
+            It cannot be loaded, policy and models do not fit each other, or a required model that answers now would not
+            answer then: the old one stays.
+        """
+        async with self._changing:
+            if self.present is not None and self.present.number >= number:
+                return self.present
+            loaded = await asyncio.to_thread(self._load, cascade, policy)
+            runner = Runner(loaded, listeners=self._listeners, limits=self.limits, options=self._runner_options())
+            new = Generation(number, cascade, policy, runner)
+            new.silent = await runner.warm_up(tune=True)
+            if self.present is not None and new.missing and not self.present.missing:
+                await asyncio.to_thread(runner.close)
+                name, why = next(iter(new.missing.items()))
+                raise CascadeError(f"model {name} did not answer its warm-up picture ({why}); the old cascade stays")
+            old, self.present = self.present, new
+        if old is not None:
+            task = asyncio.create_task(_retire(old))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return new
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[Generation]:
+        """Hold the present generation while something is done with it."""
+        generation = self.now
+        generation.under_way += 1
+        generation.idle.clear()
+        try:
+            yield generation
+        finally:
+            generation.under_way -= 1
+            if not generation.under_way:
+                generation.idle.set()
+
+    async def detect(self, source: Source, **options: Any) -> Verdict:
+        """Judge one picture; see `Runner.detect`."""
+        async with self.use() as generation:
+            return await generation.runner.detect(source, **options)
+
+    async def stop(self, limit_s: float) -> None:
+        """Finish what is under way within the limit, and free all."""
+        if self.present is None:
+            return
+        old, self.present = self.present, None
+        self.problem = "the service is leaving"
+        for task in self._tasks:
+            task.cancel()
+        try:
+            async with asyncio.timeout(limit_s):
+                if old.under_way:
+                    await old.idle.wait()
+        except TimeoutError:
+            _log.warning("%d pictures were cut short", old.under_way)
+        await asyncio.to_thread(old.runner.close, 1.0)
+
+    def _load(self, cascade: str, policy: str | None) -> LoadedCascade:
+        options = self._options
+        module, _, path = options.loader.partition(":")
+        try:
+            found: Any = importlib.import_module(module)
+            for name in path.split("."):
+                found = getattr(found, name)
+        except (ImportError, AttributeError) as error:
+            raise CascadeError(f"no loader {options.loader!r}: {error}; write module:callable") from error
+        threads = options.threads or max(1, cores() // (options.workers or 1))
+        return cast("LoadedCascade", found(cascade, policy=policy, cards=options.cards, threads=threads))
+
+    def _runner_options(self) -> Any:
+        options = self._options.runner
+        return (
+            options if options.decoders else replace(options, decoders=max(2, cores() // (self._options.workers or 1)))
+        )
+
+
+async def _retire(old: Generation) -> None:
+    """Close a generation when its last picture has been answered."""
+    began = time.monotonic()
+    if old.under_way:
+        await old.idle.wait()
+    await asyncio.to_thread(old.runner.close)
+    _log.info("generation %d has left after %.1f s", old.number, time.monotonic() - began)

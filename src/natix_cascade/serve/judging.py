@@ -1,0 +1,202 @@
+"""From a picture that came in to the answer that goes out: judge, explain, remember."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+import datetime
+import time
+from typing import Any
+
+import numpy as np
+import orjson
+
+from natix_cascade.decide.verdict import Verdict
+from natix_cascade.errors import CascadeError
+from natix_cascade.files import write_whole
+from natix_cascade.image import Limits, Picture, challenge_jpeg, decode, encode_jpeg, resize, sanitize
+from natix_cascade.run.events import Listener
+from natix_cascade.serve.infer_options import InferOptions
+from natix_cascade.serve.problems import ProblemError
+from natix_cascade.serve.service import Service, new_id
+from natix_cascade.serve.store import FeedbackRow, VerdictRow
+
+__all__ = ["Judged", "judge", "keep_picture", "label_of", "remember_feedback"]
+
+_SHOWN_SIDE = 960
+_STORE_PATIENCE_S = 1.0  # a store that is slower does not hold up an answer
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Judged:
+    """An answer: its JSON, and the verdict in it."""
+
+    body: bytes
+    verdict: Verdict
+
+
+async def judge(
+    service: Service,
+    content: bytes,
+    options: InferOptions,
+    *,
+    began: float,
+    verdict_id: str | None = None,
+    listener: Listener | None = None,
+) -> Judged:
+    """Judge one picture within its deadline, and remember the verdict.
+
+    Parameters
+    ----------
+    service : Service
+        The worker.
+    content : bytes
+        The encoded picture.
+    options : InferOptions
+        What was asked for.
+    began : float
+        Of `time.perf_counter`, when the request came in.
+    verdict_id : str or None
+        None: a new one.
+    listener : callable or None
+        Handed the events of this picture.
+
+    Raises
+    ------
+    CascadeError
+        There is no verdict; `problem_of` says how that is answered.
+    """
+    label = label_of(service, options.label)
+    if options.augment is not None:
+        content = await asyncio.to_thread(_augmented, content, options, service.engine.limits)
+    deadline_ms = options.deadline_ms or service.options.deadline_ms
+    verdict = await service.engine.detect(
+        content,
+        deadline_ms=deadline_ms - (time.perf_counter() - began) * 1000,
+        explain=options.explain,
+        name=options.name,
+        max_level=options.max_level,
+        listener=listener,
+    )
+    created = time.time()
+    answer: dict[str, Any] = {
+        "verdict_id": verdict_id or new_id(),
+        "created": _stamp(created),
+        "place": options.place.model_dump() if options.place else None,
+        "label": label,
+        "stored": True,
+        **verdict.as_dict(),
+        "latency_ms": round((time.perf_counter() - began) * 1000, 3),
+    }
+    body = await _remember(service, answer, created, verdict)
+    if label is not None or options.keep:
+        picture = await keep_picture(service, content)
+        if label is not None:
+            await remember_feedback(service, answer["verdict_id"], verdict.detected, label, None, picture)
+    if options.explain:
+        answer["explanation"] = await asyncio.to_thread(_explanation, content, verdict, service.engine.limits)
+        body = orjson.dumps(answer)
+    service.meters.answered(answer["latency_ms"], verdict.exit_level, degraded=verdict.degraded)
+    return Judged(body, verdict)
+
+
+def label_of(service: Service, given: bool | str | None) -> bool | None:  # noqa: FBT001  # the value, not a flag
+    """Read a label: true, false, or one of the question's two words.
+
+    Raises
+    ------
+    ProblemError
+        422: it is neither.
+    """
+    if given is None or isinstance(given, bool):
+        return given
+    question = service.engine.now.runner.loaded.resolved.question
+    word = given.strip().lower()
+    if word in ("true", "1", "yes", question.positive.lower()):
+        return True
+    if word in ("false", "0", "no", question.negative.lower()):
+        return False
+    raise ProblemError(
+        "invalid", f"label: {given[:60]!r}; write true, false, {question.positive!r} or {question.negative!r}"
+    )
+
+
+async def keep_picture(service: Service, content: bytes) -> str:
+    """Keep a picture, encoded anew so that nothing but its pixels is stored; returns its file, relative to the state."""
+
+    def write() -> str:
+        picture = decode(content, limits=service.engine.limits)
+        file = service.store.picture_file(picture.sha256)
+        target = service.store.folder / file
+        if not target.is_file():
+            write_whole(target, sanitize(picture))
+        return str(file)
+
+    try:
+        return await asyncio.to_thread(write)
+    except OSError as error:
+        raise CascadeError(f"the picture cannot be kept: {error}") from error
+
+
+async def remember_feedback(
+    service: Service,
+    verdict_id: str,
+    detected: bool,  # noqa: FBT001  # what was answered
+    label: bool,  # noqa: FBT001  # what is true
+    note: str | None,
+    picture: str | None,
+) -> FeedbackRow:
+    """Store the truth for a verdict; returns when it is on the disk."""
+    row = FeedbackRow(new_id(), verdict_id, time.time(), label, note, label == detected, picture)
+    await service.store.add_feedback(row)
+    service.metrics.feedback.labels(str(row.was_right).lower()).inc()
+    return row
+
+
+async def _remember(service: Service, answer: dict[str, Any], created: float, verdict: Verdict) -> bytes:
+    body = orjson.dumps(answer)
+    row = VerdictRow(answer["verdict_id"], created, verdict.sha256, verdict.detected, body)
+    try:
+        async with asyncio.timeout(_STORE_PATIENCE_S):
+            await service.store.add_verdict(row)
+    except (TimeoutError, CascadeError):  # an answer does not wait for a store that is slow or gone
+        service.metrics.unstored.inc()
+        answer["stored"] = False
+        body = orjson.dumps(answer)
+    return body
+
+
+def _augmented(content: bytes, options: InferOptions, limits: Limits) -> bytes:
+    return challenge_jpeg(decode(content, limits=limits).pixels, options.augment or "L0", seed=options.seed)
+
+
+def _explanation(content: bytes, verdict: Verdict, limits: Limits) -> dict[str, Any]:
+    """Evidence by place, the picture as it was judged, and both together."""
+    from natix_cascade.report.explain import heat_overlay  # noqa: PLC0415  # draws with Pillow; most answers do not
+
+    picture = _shown(decode(content, limits=limits, short_side=_SHOWN_SIDE))
+    heat = verdict.heat_map
+    plain = _data_url(picture)
+    return {
+        "heat_map": None if heat is None else np.round(np.asarray(heat, np.float64), 3).tolist(),
+        "picture": plain,
+        "marked_picture": plain if heat is None else _data_url(heat_overlay(picture, heat)),
+    }
+
+
+def _shown(picture: Picture) -> Any:
+    height, width = picture.pixels.shape[:2]
+    factor = min(1.0, _SHOWN_SIDE / max(height, width))
+    if factor == 1.0:
+        return picture.pixels
+    return resize(picture.pixels, max(1, round(height * factor)), max(1, round(width * factor)))
+
+
+def _data_url(pixels: Any) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(pixels, quality=88)).decode()
+
+
+def _stamp(seconds: float) -> str:
+    found = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")

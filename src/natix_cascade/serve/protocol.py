@@ -1,0 +1,108 @@
+"""HTTP/1.1 with limits that uvicorn does not have: time and size of headers, connections, and clients that leave."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+__all__ = ["protocol_of"]
+
+
+def protocol_of(*, header_timeout_s: float, max_header_bytes: int, max_connections: int) -> type[HttpToolsProtocol]:
+    """A protocol class with these limits.
+
+    Parameters
+    ----------
+    header_timeout_s : float
+        From the connection, or the first byte of a further request, to the end of the headers.
+    max_header_bytes : int
+        Request line and headers together.
+    max_connections : int
+        Open connections of this worker.
+    """
+
+    class LimitedProtocol(HttpToolsProtocol):
+        """One connection."""
+
+        _timer: asyncio.TimerHandle | None = None
+        _task: asyncio.Task[None] | None = None
+        _in_headers = True
+        _header_bytes = 0
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > max_connections:
+                self._refuse(503, "Too many connections.")
+                return
+            self._timer = self.loop.call_later(header_timeout_s, self._too_slow)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_timer()
+            super().connection_lost(exc)
+            if self._task is not None and not self._task.done():
+                self._task.cancel()  # who asked has left: its pictures leave every batch
+
+        def data_received(self, data: bytes) -> None:
+            if self._in_headers:
+                if self._timer is None:
+                    self._timer = self.loop.call_later(header_timeout_s, self._too_slow)
+                self._header_bytes += len(data)
+            before = self._in_headers
+            super().data_received(data)
+            if before and self._in_headers and self._header_bytes > max_header_bytes:
+                self._refuse(431, "Request headers are too large.")
+
+        def on_headers_complete(self) -> None:
+            self._stop_timer()
+            self._in_headers = False
+            self._header_bytes = 0
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > max_header_bytes:
+                self._refuse(431, "Request headers are too large.")
+                return
+            super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            self._in_headers = True
+            if self.cycle is not None:
+                super().on_message_complete()
+
+        def on_body(self, body: bytes) -> None:
+            if self.cycle is not None:
+                super().on_body(body)
+
+        def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+            self._task = task = self.loop.create_task(cycle.run_asgi(app))
+            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(task)
+
+        def _stop_timer(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+        def _too_slow(self) -> None:
+            self._timer = None
+            if self._header_bytes:
+                self._refuse(408, "The request's headers did not arrive in time.")
+            elif not self.transport.is_closing():
+                self.transport.close()
+
+        def _refuse(self, status: int, message: str) -> None:
+            self._stop_timer()
+            if self.transport.is_closing():
+                return
+            reason = {408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}[
+                status
+            ]
+            body = message.encode()
+            self.transport.write(
+                f"HTTP/1.1 {status} {reason}\r\ncontent-type: text/plain; charset=utf-8\r\n"
+                f"content-length: {len(body)}\r\nretry-after: 1\r\nconnection: close\r\n\r\n".encode()
+                + body
+            )
+            self.transport.close()
+
+    return LimitedProtocol

@@ -1,0 +1,246 @@
+"""What all endpoints of one worker share, from start to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from natix_cascade.errors import CascadeError
+from natix_cascade.serve.body import Memory
+from natix_cascade.serve.engine import Engine
+from natix_cascade.serve.keys import Keys
+from natix_cascade.serve.meters import Meters, merged
+from natix_cascade.serve.metrics import Metrics
+from natix_cascade.serve.options import ServeOptions
+from natix_cascade.serve.problems import ProblemError
+from natix_cascade.serve.rate import Rates
+from natix_cascade.serve.store import Store
+
+__all__ = ["Service", "new_id"]
+
+_log = logging.getLogger("natix_cascade.serve")
+_TICK_S = 0.5
+_FRESH_S = 5.0  # a worker that has not said how it is for so long is not counted
+_BODIES_BYTES = 512 * 1024 * 1024  # of uploads in memory at a time, for each worker
+
+
+class _Shared(Protocol):
+    """Breakers that replicas of the service share."""
+
+    degraded: bool
+
+    async def start(self) -> None:
+        """Begin."""
+
+    async def stop(self) -> None:
+        """End."""
+
+
+def new_id() -> str:
+    """A new name for a record: 32 hex digits, of which the first 12 are milliseconds since 1970, so ids sort by time."""
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+
+
+@dataclass(slots=True, eq=False)
+class Service:
+    """One worker of the service.
+
+    Attributes
+    ----------
+    options : ServeOptions
+        As given.
+    run : str
+        Names all workers that were started together.
+    worker : int
+        Which of them this is.
+    leave : callable
+        Asks for the whole service to be drained and to end.
+    """
+
+    options: ServeOptions
+    run: str
+    worker: int
+    leave: Callable[[], None]
+    metrics: Metrics = field(default_factory=Metrics)
+    meters: Meters = field(default_factory=Meters)
+    memory: Memory = field(default_factory=lambda: Memory(_BODIES_BYTES))
+    in_flight: int = 0
+    draining: bool = False
+    engine: Engine = field(init=False)
+    store: Store = field(init=False)
+    keys: Keys = field(init=False)
+    rates: Rates = field(init=False)
+    _shared: _Shared | None = None
+    _shared_of: int = 0
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        options = self.options
+        self.engine = Engine(options, (self.metrics,))
+        self.store = Store(Path(options.state), keep=options.keep_verdicts)
+        self.keys = Keys(Path(options.keys) if options.keys else None)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further picture may come in."""
+        return self.in_flight >= self.options.max_in_flight
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it is not ready; empty when it is."""
+        return (["the service is leaving"] if self.draining else []) + self.engine.reasons
+
+    async def start(self, *, wait: bool) -> None:
+        """Begin to load; with `wait`, return when it is ready."""
+        self.rates = await Rates.open(self.options.redis, workers=self.options.workers or 1)
+        told = self.store.control(self.run)
+        first = (
+            json.loads(told["generation"]) if "generation" in told else {"number": 1, "cascade": None, "policy": None}
+        )
+        loading = asyncio.create_task(self.engine.start(first["number"], first["cascade"], first["policy"]))
+        self._tasks = [loading, asyncio.create_task(self._tick())]
+        if wait:
+            await loading
+
+    async def stop(self) -> None:
+        """Finish what is under way, within the limit."""
+        self.draining = True
+        for task in self._tasks:
+            task.cancel()
+        if self._shared is not None:
+            await self._shared.stop()
+        await self.engine.stop(self.options.drain_s)
+        await self.rates.close()
+        await asyncio.to_thread(self.store.close)
+
+    async def reload(self, cascade: str | None, policy: str | None) -> int:
+        """Load another cascade or policy here, then tell the other workers; returns the generation's number."""
+        now = self.engine.now
+        chosen, rule = cascade or now.cascade, policy if policy is not None or cascade is not None else now.policy
+        new = await self.engine.change(now.number + 1, chosen, rule)
+        told = {"number": new.number, "cascade": chosen, "policy": rule}
+        await self.store.set_control(self.run, "generation", json.dumps(told))
+        return new.number
+
+    def snapshot(self) -> dict[str, Any]:
+        """How this worker is, as plain data for the others."""
+        now = self.engine.present
+        breakers = [] if now is None else self.breakers()
+        return {
+            **self.meters.snapshot(),
+            "worker": self.worker,
+            "pid": os.getpid(),
+            "ready": not self.reasons,
+            "reasons": self.reasons,
+            "draining": self.draining,
+            "in_flight": self.in_flight,
+            "generation": 0 if now is None else now.number,
+            "cascade": "" if now is None else now.runner.loaded.resolved.name,
+            "policy": "" if now is None else now.runner.loaded.resolved.policy,
+            "breakers": breakers,
+        }
+
+    def breakers(self) -> list[dict[str, Any]]:
+        """State of each breaker in this worker."""
+        return [
+            {"model": model, "replica": replica, "state": each.state, "failures": each.failures}
+            for (model, replica), each in self.engine.now.runner.breakers.items()
+        ]
+
+    def status(self) -> dict[str, Any]:
+        """How all workers are together."""
+        mine = self.snapshot()
+        told = (orjson.loads(body) for body in self.store.workers(self.run, younger_than_s=_FRESH_S))
+        all_of = [mine, *(each for each in told if each["worker"] != self.worker)]
+        return {
+            **merged(all_of, time.time()),
+            "workers": len(all_of),
+            "cascade": mine["cascade"],
+            "policy": mine["policy"],
+            "generation": mine["generation"],
+            "ready": mine["ready"],
+            "draining": mine["draining"],
+            "in_flight": sum(each["in_flight"] for each in all_of),
+            "max_in_flight": self.options.max_in_flight * len(all_of),
+            "breakers": _worst(all_of),
+        }
+
+    async def _tick(self) -> None:
+        """Tell the others how this worker is, and hear what it is told."""
+        while True:
+            try:
+                self.metrics.in_flight.set(self.in_flight)
+                await self.store.set_worker(self.run, self.worker, os.getpid(), orjson.dumps(self.snapshot()))
+                await self._obey(await asyncio.to_thread(self.store.control, self.run))
+                await self._share()
+            except CascadeError as error:
+                _log.error("%s", error)  # one line is enough
+            await asyncio.sleep(_TICK_S)
+
+    async def _obey(self, told: dict[str, str]) -> None:
+        if "drain" in told:
+            self.draining = True
+        if "generation" not in told or self.engine.present is None:
+            return
+        wanted = json.loads(told["generation"])
+        if wanted["number"] > self.engine.now.number:
+            await self.engine.change(wanted["number"], wanted["cascade"], wanted["policy"])
+
+    async def _share(self) -> None:
+        """Share the present generation's breakers over Redis."""
+        now = self.engine.present
+        if self.options.redis is None or now is None or now.number == self._shared_of:
+            return
+        from natix_cascade.serve.shared import SharedBreakers  # noqa: PLC0415  # needs the redis extra
+
+        if self._shared is not None:
+            await self._shared.stop()
+        breakers = {f"{model}#{replica}": each for (model, replica), each in now.runner.breakers.items()}
+        self._shared = SharedBreakers(self.options.redis, breakers)
+        self._shared_of = now.number
+        await self._shared.start()
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """Take a place for one picture.
+
+        Raises
+        ------
+        ProblemError
+            503: there is none.
+        """
+        if self.full:
+            raise self.overloaded()
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    def overloaded(self) -> ProblemError:
+        """What is answered when there is no place."""
+        self.metrics.rejected.labels("full").inc()
+        return ProblemError("overloaded", f"{self.in_flight} pictures are under way; try again", retry_after_s=1.0)
+
+
+def _worst(snapshots: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each breaker as the worker sees it that sees it worst."""
+    rank = {"closed": 0, "half_open": 1, "open": 2}
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for snapshot in snapshots:
+        for each in snapshot["breakers"]:
+            key = each["model"], each["replica"]
+            if key not in found or rank[each["state"]] > rank[found[key]["state"]]:
+                found[key] = each
+    return list(found.values())

@@ -1,0 +1,218 @@
+"""The process that starts the workers, starts again those that die, and sends all of them away in the end."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+import orjson
+
+from natix_cascade.errors import CascadeError
+from natix_cascade.run.loaded import cores
+from natix_cascade.serve.options import ServeOptions
+from natix_cascade.serve.store import Store
+from natix_cascade.serve.worker import Task, bind, work
+
+__all__ = ["Supervisor", "check", "serve"]
+
+_MOST_WORKERS = 8
+_QUICK_S = 10.0  # a worker that dies sooner did not work at all
+_MOST_QUICK = 5
+_LONGEST_PAUSE_S = 8.0
+_KILL_S = 10.0  # beyond the time for draining
+_log = logging.getLogger("natix_cascade.supervisor")
+
+
+@dataclass(slots=True)
+class _Slot:
+    """The place of one worker."""
+
+    process: SpawnProcess
+    began: float
+    quick: int = 0
+    due: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Supervisor:
+    """Keeps the workers of one service alive.
+
+    Attributes
+    ----------
+    options : ServeOptions
+        With port and number of workers filled in.
+    holder : socket
+        Holds the port, without listening.
+    """
+
+    options: ServeOptions
+    holder: socket.socket
+    run: str = field(default_factory=lambda: secrets.token_hex(8))
+    _slots: list[_Slot] = field(default_factory=list)
+    _leaving: bool = False
+
+    def serve(self, on_ready: Callable[[float], None]) -> int:
+        """Run until told to leave; returns the exit code.
+
+        Parameters
+        ----------
+        on_ready : callable
+            Told, with the seconds that it took, when all workers are ready.
+        """
+        metrics = Path(tempfile.mkdtemp(prefix="natix-metrics-"))
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+        store = Store(Path(self.options.state), keep=self.options.keep_verdicts)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._leave)
+        began = time.monotonic()
+        try:
+            self._slots = [_Slot(self._spawn(number, wait=False), began) for number in range(self.options.workers or 1)]
+            ready = False
+            while not self._leaving:
+                if not ready and self._all_ready(store):
+                    ready = True
+                    on_ready(time.monotonic() - began)
+                multiprocessing.connection.wait([slot.process.sentinel for slot in self._slots], timeout=0.2)
+                if not self._leaving and not self._revive(metrics):
+                    return 1
+            return self._end()
+        finally:
+            for slot in self._slots:
+                if slot.process.is_alive():
+                    slot.process.kill()
+            self.holder.close()
+            store.close()
+            shutil.rmtree(metrics, ignore_errors=True)
+
+    def _leave(self, *_: object) -> None:
+        self._leaving = True
+
+    def _spawn(self, number: int, *, wait: bool) -> SpawnProcess:
+        task = Task(self.options, self.run, number, wait)
+        process = multiprocessing.get_context("spawn").Process(target=work, args=(task,), name=f"natix-worker-{number}")
+        process.start()
+        return process
+
+    def _all_ready(self, store: Store) -> bool:
+        told = [orjson.loads(body) for body in store.workers(self.run, younger_than_s=5.0)]
+        return len(told) == len(self._slots) and all(each["ready"] for each in told)
+
+    def _revive(self, metrics: Path) -> bool:
+        """Start dead workers again; False when one dies again and again before it works."""
+        now = time.monotonic()
+        for number, slot in enumerate(self._slots):
+            if slot.process.is_alive():
+                continue
+            if not slot.due:
+                for file in metrics.glob(f"gauge_live*_{slot.process.pid}.db"):
+                    file.unlink(missing_ok=True)
+                slot.quick = slot.quick + 1 if now - slot.began < _QUICK_S else 0
+                if slot.quick >= _MOST_QUICK:
+                    _log.error("worker %d ends again and again; see its messages above", number)
+                    return False
+                slot.due = now + (min(_LONGEST_PAUSE_S, 0.5 * 2.0 ** (slot.quick - 1)) if slot.quick else 0.0)
+                _log.error("worker %d ended with code %s and is started again", number, slot.process.exitcode)
+            if now >= slot.due:
+                slot.process = self._spawn(number, wait=len(self._slots) > 1)
+                slot.began, slot.due = now, 0.0
+        return True
+
+    def _end(self) -> int:
+        """Tell all workers to finish; those that do not are killed, and the exit code says so."""
+        for slot in self._slots:
+            if slot.process.is_alive():
+                slot.process.terminate()
+        until = time.monotonic() + self.options.drain_s + _KILL_S
+        code = 0
+        for slot in self._slots:
+            slot.process.join(max(0.0, until - time.monotonic()))
+            if slot.process.is_alive():
+                _log.error("a worker did not finish in time and is killed")
+                slot.process.kill()
+                slot.process.join()
+            code = code or (1 if slot.process.exitcode else 0)
+        return code
+
+
+def check(options: ServeOptions) -> None:
+    """Refuse what would be unsafe or cannot work, before anything is started.
+
+    Raises
+    ------
+    CascadeError
+        No keys, and not on loopback; a certificate without its key; no such cascade.
+    """
+    if options.keys is None and not _is_loopback(options.host):
+        raise CascadeError(
+            f"without keys the service listens on loopback only, and {options.host} is not: make keys with "
+            "`natix-cascade keys create --file keys.json --scope infer` and give --keys keys.json"
+        )
+    if (options.tls_cert is None) != (options.tls_key is None):
+        raise CascadeError("TLS needs both --tls-cert and --tls-key")
+    for file in (options.tls_cert, options.tls_key):
+        if file is not None and not Path(file).is_file():
+            raise CascadeError(f"no file {file}; give a PEM file")
+    if options.redis is not None:
+        try:
+            import redis  # noqa: F401, PLC0415  # only whether it is there
+        except ImportError:
+            raise CascadeError("--redis needs the package redis: pip install 'natix-cascade[redis]'") from None
+
+
+def serve(options: ServeOptions, *, on_bound: Callable[[ServeOptions], None], on_ready: Callable[[float], None]) -> int:
+    """Run a service until it is told to leave; returns the exit code.
+
+    Raises
+    ------
+    CascadeError
+        See `check`; or the port is taken.
+    """
+    check(options)
+    try:
+        _probe(options.host, options.port)
+        holder = bind(options.host, options.port)
+    except OSError as error:
+        raise CascadeError(
+            f"cannot listen on {options.host}:{options.port}: {error.strerror or error}; give another --port or --host"
+        ) from error
+    workers = options.workers or min(cores(), _MOST_WORKERS)
+    ready = replace(options, port=holder.getsockname()[1], workers=workers)
+    on_bound(ready)
+    return Supervisor(ready, holder).serve(on_ready)
+
+
+def _probe(host: str, port: int) -> None:
+    """See that nobody has the port: sharing it would let two services answer for each other."""
+    if not port:
+        return
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+if sys.platform == "win32":  # pragma: no cover
+    raise CascadeError("the service needs a system with SO_REUSEPORT, such as Linux or macOS")
