@@ -19,7 +19,7 @@ BUDGET_S = 7.0
 """A reply leaves within this; the subnet gives 9 s with the network in it."""
 PATIENCE = 0.5
 """Share of the budget after which the embedded cascade begins beside a service that has not answered yet."""
-SPARE_S = 0.25
+SPARE_S = 0.5
 """The service is told to answer this much before the budget is spent."""
 _LIMITS = Limits(max_bytes=8 * 1024 * 1024)
 _log = logging.getLogger("natix_cascade.miner")

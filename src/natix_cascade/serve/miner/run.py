@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from natix_cascade.errors import CascadeError, MissingExtraError
 from natix_cascade.serve.miner.chain import Chain
@@ -18,8 +18,13 @@ from natix_cascade.serve.miner.embedded import Embedded
 from natix_cascade.serve.miner.judge import Asker, Judge
 from natix_cascade.serve.miner.options import MinerOptions
 
+if TYPE_CHECKING:
+    from natix_cascade.client import AsyncClient
+
 __all__ = ["Miner", "need_bittensor", "running", "serve"]
 
+_ATTEMPTS = 2
+"""Tries of one challenge; the embedded cascade is nearer than a third."""
 _log = logging.getLogger("natix_cascade.miner")
 
 
@@ -153,13 +158,15 @@ def _leave_in_peace(stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> 
         stack.callback(loop.remove_signal_handler, number)
 
 
-def _client(options: MinerOptions) -> contextlib.AbstractAsyncContextManager[Asker]:
+def _client(options: MinerOptions) -> AsyncClient:
     from natix_cascade.client import AsyncClient  # noqa: PLC0415  # needs httpx
 
-    client: contextlib.AbstractAsyncContextManager[Asker] = AsyncClient(
-        options.service_url, key=options.service_key, timeout_s=options.budget_s
-    )
-    return client
+    try:
+        return AsyncClient(
+            options.service_url or "", key=options.service_key, timeout_s=options.budget_s, attempts=_ATTEMPTS
+        )
+    except ValueError as error:
+        raise CascadeError(f"the service cannot be asked: {error}") from error
 
 
 async def _keep_in_step(chain: Chain, door: Door, judge: Judge, every_s: float) -> None:
