@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import inspect
 import os
 import re
 import signal
@@ -399,8 +400,17 @@ def test_a_metagraph_of_bittensor_is_read() -> None:
 
     graph = bittensor.Metagraph(72, network="finney", sync=False)
     assert roster_of(graph).neurons == {}
-    graph.hotkeys_for_test = ["5A", "5B"]
     graph.axons = [bittensor.AxonInfo(1, "127.0.0.1", 1, 4, hotkey, "") for hotkey in ("5A", "5B")]
     graph.stake = graph.total_stake = np.array([3.5, 0.0], np.float32)
     graph.validator_permit = np.array([True, False])
     assert roster_of(graph).neurons["5A"] == Neuron("5A", 3.5, validator=True)
+
+
+def test_the_chain_takes_what_it_is_given() -> None:
+    """As far as can be told without a network: the names and parameters that `SubtensorChain` uses are there."""
+    kind = bittensor.Subtensor
+    inspect.signature(kind.__init__).bind(None, network="finney")
+    inspect.signature(kind.metagraph).bind(None, 72)
+    inspect.signature(kind.serve_axon).bind(None, netuid=72, axon=None)
+    assert inspect.signature(kind.serve_axon).return_annotation is bool
+    inspect.signature(kind.close).bind(None)

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from natix_cascade import __version__
-from natix_cascade.cli.miner import app
+from natix_cascade.cli.miner import _key, app
+from natix_cascade.serve.miner.options import MinerOptions
 from natix_cascade.testing import write_scenes
 
 runner = CliRunner()
@@ -82,3 +83,23 @@ def test_without_bittensor_it_says_what_to_install() -> None:
     assert result.exit_code == 2
     assert "pip install 'natix-cascade[miner]'" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_the_key_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "key"
+    file.write_text("from-file\n", "utf-8")
+    monkeypatch.setenv("NATIX_CASCADE_KEY", "from-environment")
+    assert _key(file) == "from-file"
+    assert _key(None) == "from-environment"
+    monkeypatch.setenv("NATIX_CASCADE_KEY", "")
+    assert _key(None) is None
+
+
+def test_a_key_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    result = runner.invoke(app, ["run", "--service-key-file", str(tmp_path / "gone")])
+    assert result.exit_code == 2
+    assert "gone" in result.stderr
+
+
+def test_options_do_not_show_the_key() -> None:
+    assert "secret" not in repr(MinerOptions(service_key="secret"))
