@@ -206,8 +206,7 @@ class Asker:
         wait = min(until - time.perf_counter(), patience)
         report = breaker.release
         try:
-            async with asyncio.timeout(wait):
-                answer = await asyncio.wrap_future(batcher.submit(pixels, explain=explain))
+            answer = await batcher.ask(pixels, explain=explain, timeout_s=wait)
             report = breaker.success
         except TransientModelError:
             report = breaker.failure

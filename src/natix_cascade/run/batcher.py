@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from natix_cascade.errors import ModelError, QueueFullError
 from natix_cascade.models.base import Answers, Model
+from natix_cascade.run.mail import LoopReply, Reply
 
 __all__ = ["Answer", "Batcher", "check_answers", "score_problem", "useful_batch"]
 
@@ -44,7 +45,7 @@ class Answer:
 class _Question:
     pixels: NDArray[np.uint8]
     explain: bool
-    future: Future[Answer]
+    future: Reply[Answer]
     asked: float
 
 
@@ -107,6 +108,22 @@ class Batcher:
             The batcher is closed.
         """
         future: Future[Answer] = Future()
+        self._put(pixels, explain, future)
+        return future
+
+    async def ask(self, pixels: NDArray[np.uint8], *, explain: bool = False, timeout_s: float | None = None) -> Answer:
+        """As `submit`, from a coroutine; one that is cancelled, or waits no longer, leaves its batch.
+
+        Raises
+        ------
+        TimeoutError
+            No answer within `timeout_s`.
+        """
+        reply: LoopReply[Answer] = LoopReply()
+        self._put(pixels, explain, reply)
+        return await reply.wait(timeout_s)
+
+    def _put(self, pixels: NDArray[np.uint8], explain: bool, reply: Reply[Answer]) -> None:  # noqa: FBT001  # private
         with self._lock:
             if self._closed:
                 raise ModelError("the cascade is closed; load it again to ask more")
@@ -114,8 +131,7 @@ class Batcher:
                 raise QueueFullError(f"{self._max_queue} pictures wait for it already; try again later")
             if self._thread is None:
                 self._start()
-            self._queue.put(_Question(pixels, explain, future, time.perf_counter()))
-        return future
+            self._queue.put(_Question(pixels, explain, reply, time.perf_counter()))
 
     def renew(self) -> bool:
         """Leave a worker that hangs behind and start another; False when too many have been left behind already.
@@ -223,8 +239,8 @@ class Batcher:
 def useful_batch(model: Model, pixels: NDArray[np.uint8], most: int) -> int:
     """Measure which batch takes the least time a picture: 1, 2, 4, ... up to `most`.
 
-    On a small CPU larger batches may be slower, as they leave the cache; on a GPU they pay. Each size is asked twice and
-    the faster call counts; the first size that does not pay ends the search.
+    On a small CPU larger batches may be slower, as they leave the cache; on a GPU they pay. Each size is asked twice
+    and the faster call counts; the first size that does not pay ends the search.
     """
     question = model.prepare(pixels)
     best, least = 1, float("inf")

@@ -32,6 +32,7 @@ from natix_cascade.run.events import (
 )
 from natix_cascade.run.latency import Latencies
 from natix_cascade.run.loaded import LoadedCascade, cores
+from natix_cascade.run.mail import LoopReply
 from natix_cascade.run.options import RunnerOptions
 from natix_cascade.run.retry import RetryBudget
 from natix_cascade.run.verdicts import Ended, make_verdicts
@@ -219,8 +220,7 @@ class Runner:
         for name, asker in self._askers.items():
             try:
                 for replica in asker.replicas:
-                    async with asyncio.timeout(asker.options.timeout_ms / 1000):
-                        await asyncio.wrap_future(replica.batcher.submit(grey))
+                    await replica.batcher.ask(grey, timeout_s=asker.options.timeout_ms / 1000)
                 if tune:
                     useful = await asyncio.to_thread(self._tuned, name, grey)
                     for replica in asker.replicas:
@@ -242,15 +242,25 @@ class Runner:
         raise SpecError(f"no level {name!r} in cascade {self._cascade.name}; its levels are {known}")
 
     async def _decode(self, source: Source, name: str | None, until: float) -> Picture:
-        work = functools.partial(decode, source, limits=self._limits, short_side=self.loaded.short_side, id=name)
-        future = asyncio.get_running_loop().run_in_executor(self._decoders, work)
-        left = None if until == float("inf") else max(until - time.perf_counter(), 0.0)
+        reply: LoopReply[Picture] = LoopReply()
+        self._decoders.submit(self._decode_for, reply, source, name)
         try:
-            return await asyncio.wait_for(future, left)
+            return await reply.wait(None if until == float("inf") else until - time.perf_counter())
         except TimeoutError:
             raise DeadlineError(
                 f"{name or 'picture'}: the deadline passed while it was decoded; give more time"
             ) from None
+
+    def _decode_for(self, reply: LoopReply[Picture], source: Source, name: str | None) -> None:
+        """In a decoder's thread; a picture that nobody waits for any more is not decoded."""
+        if not reply.set_running_or_notify_cancel():
+            return
+        try:
+            picture = decode(source, limits=self._limits, short_side=self.loaded.short_side, id=name)
+        except BaseException as error:  # noqa: BLE001  # whatever it is, who waits must hear of it
+            reply.set_exception(error)
+        else:
+            reply.set_result(picture)
 
     async def _run(self, way: _Way) -> Verdict:
         begun = -1
@@ -258,14 +268,7 @@ class Runner:
             if way.progress.exit_level[0] >= 0:
                 break
             level = self._cascade.levels[turn.level]
-            if turn.level > way.last_level:
-                way.remarks.append(
-                    f"{self._cascade.levels[way.last_level].name} was the last level that might be asked"
-                )
-                stop(self._cascade, way.progress, _THIS, degraded=False)
-                break
-            if self._no_time_for(way, turn, level, first=begun != turn.level):
-                stop(self._cascade, way.progress, _THIS)
+            if self._must_stop(way, turn, level, first=begun != turn.level):
                 if begun == turn.level:
                     self._tell_finished(way, level)
                 break
@@ -277,24 +280,34 @@ class Runner:
             if way.progress.exit_level[0] >= 0 or _is_last(turn, level):
                 self._level_times[turn.level].add(time.perf_counter() - way.level_began)
                 self._tell_finished(way, level)
-        ended = Ended(
-            way.picture.id,
-            way.picture.sha256,
-            way.opinions,
-            (time.perf_counter() - way.began) * 1000,
-            way.notes,
-            way.remarks,
-        )
-        verdict = make_verdicts(self._cascade, way.progress, [ended])[0]
-        if isinstance(verdict, CascadeError):
-            if way.left() <= 0:
-                raise DeadlineError(f"{way.picture.id}: the deadline passed before any model had answered")
-            raise verdict
+        verdict = self._verdict(way)
         way.tell(VerdictGiven(verdict))
         return verdict
 
+    def _verdict(self, way: _Way) -> Verdict:
+        picture, spent = way.picture, (time.perf_counter() - way.began) * 1000
+        ended = Ended(picture.id, picture.sha256, way.opinions, spent, way.notes, way.remarks)
+        verdict = make_verdicts(self._cascade, way.progress, [ended])[0]
+        if isinstance(verdict, CascadeError):
+            if way.left() <= 0:
+                raise DeadlineError(f"{picture.id}: the deadline passed before any model had answered")
+            raise verdict
+        return verdict
+
+    def _must_stop(self, way: _Way, turn: Round, level: Level, *, first: bool) -> bool:
+        """Whether the way ends before this round; why is noted."""
+        if turn.level > way.last_level:
+            last = self._cascade.levels[way.last_level].name
+            way.remarks.append(f"{last} was the last level that might be asked")
+            stop(self._cascade, way.progress, _THIS, degraded=False)
+            return True
+        if self._no_time_for(way, turn, level, first=first):
+            stop(self._cascade, way.progress, _THIS)
+            return True
+        return False
+
     def _no_time_for(self, way: _Way, turn: Round, level: Level, *, first: bool) -> bool:
-        """Whether a level must not start; the reason is noted."""
+        """Whether what is left of the deadline is too little."""
         left = way.left()
         if left <= 0:
             way.note_deadline()
@@ -304,8 +317,9 @@ class Runner:
         usual = self._level_times[turn.level].quantile(0.95)
         if usual is None or usual <= left:
             return False
+        usually, had = usual * 1000, left * 1000
         way.notes.append(
-            f"{level.name} was not started: it usually takes up to {usual * 1000:.0f} ms and {left * 1000:.0f} ms were left"
+            f"{level.name} was not started: it usually takes up to {usually:.0f} ms and {had:.0f} ms were left"
         )
         return True
 

@@ -51,7 +51,7 @@ async def batch_infer(request: Request) -> Response:
 async def _answers(
     service: Service, reader: BodyReader, items: AsyncIterator[_Item], options: BatchOptions
 ) -> AsyncGenerator[bytes, None]:
-    """Lines as they are ready. Pictures are read on while answers wait to be fetched, so that neither side waits for ever.
+    """Lines as they are ready. Pictures are read on while answers wait to be fetched: neither side waits for ever.
 
     At most half of the places are taken by one batch, so that single pictures still come in.
     """

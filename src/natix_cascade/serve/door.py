@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
+from fastapi import Request
+
+from natix_cascade.serve.infer import infer
 from natix_cascade.serve.keys import Key, key_from_headers
-from natix_cascade.serve.problems import MEDIA_TYPE, Problem
+from natix_cascade.serve.keys import Scope as KeyScope
+from natix_cascade.serve.problems import MEDIA_TYPE, Problem, problem_of
 from natix_cascade.serve.service import Service
 
 __all__ = ["Door"]
@@ -57,14 +62,28 @@ class Door:
 
         try:
             problem = await self._problem(scope, path)
-            if problem is None:
-                await self._app(scope, receive, counted)
-            else:
+            if problem is not None:
                 await _answer(problem, path, counted)
+            elif path == "/v1/infer" and scope["method"] == "POST":
+                await self._infer(scope, receive, counted)
+            else:
+                await self._app(scope, receive, counted)
         except asyncio.CancelledError:
             status = 499  # the client has left
         finally:
-            self._service.metrics.requests.labels(_endpoint(scope), str(status)).inc()
+            self._service.metrics.counted(_endpoint(scope), str(status))
+
+    async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The endpoint that is called all the time goes around the framework, whose layers cost as much as a level."""
+        try:
+            response = await infer(Request(scope, receive), self._service)
+        except Exception as error:
+            problem = problem_of(error)
+            await _answer(problem, scope["path"], send)
+            if problem.kind == "internal":
+                raise
+        else:
+            await response(scope, receive, send)
 
     async def _problem(self, scope: Scope, path: str) -> Problem | None:
         if path == "/health":
@@ -130,6 +149,7 @@ class Door:
         return not options.allowed_hosts and self._service.keys.required
 
 
+@lru_cache(maxsize=1024)
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
@@ -138,7 +158,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _scope_of(path: str) -> str | None:
+def _scope_of(path: str) -> KeyScope | None:
     """The scope that a path needs; None: any valid key."""
     if path in ("/ready", "/openapi.json"):
         return None

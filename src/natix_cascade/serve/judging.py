@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import dataclasses
-import datetime
+import datetime as dt
 import time
 from typing import Any
 
@@ -93,7 +93,9 @@ async def judge(
     if label is not None or options.keep:
         picture = await keep_picture(service, content)
         if label is not None:
-            await remember_feedback(service, answer["verdict_id"], verdict.detected, label, None, picture)
+            await remember_feedback(
+                service, answer["verdict_id"], detected=verdict.detected, label=label, note=None, picture=picture
+            )
     if options.explain:
         answer["explanation"] = await asyncio.to_thread(_explanation, content, verdict, service.engine.limits)
         body = orjson.dumps(answer)
@@ -123,7 +125,7 @@ def label_of(service: Service, given: bool | str | None) -> bool | None:  # noqa
 
 
 async def keep_picture(service: Service, content: bytes) -> str:
-    """Keep a picture, encoded anew so that nothing but its pixels is stored; returns its file, relative to the state."""
+    """Keep a picture, encoded anew: nothing but its pixels is stored. Returns its file, relative to the state."""
 
     def write() -> str:
         picture = decode(content, limits=service.engine.limits)
@@ -140,12 +142,7 @@ async def keep_picture(service: Service, content: bytes) -> str:
 
 
 async def remember_feedback(
-    service: Service,
-    verdict_id: str,
-    detected: bool,  # noqa: FBT001  # what was answered
-    label: bool,  # noqa: FBT001  # what is true
-    note: str | None,
-    picture: str | None,
+    service: Service, verdict_id: str, *, detected: bool, label: bool, note: str | None, picture: str | None
 ) -> FeedbackRow:
     """Store the truth for a verdict; returns when it is on the disk."""
     row = FeedbackRow(new_id(), verdict_id, time.time(), label, note, label == detected, picture)
@@ -158,8 +155,7 @@ async def _remember(service: Service, answer: dict[str, Any], created: float, ve
     body = orjson.dumps(answer)
     row = VerdictRow(answer["verdict_id"], created, verdict.sha256, verdict.detected, body)
     try:
-        async with asyncio.timeout(_STORE_PATIENCE_S):
-            await service.store.add_verdict(row)
+        await service.store.add_verdict(row, timeout_s=_STORE_PATIENCE_S)
     except (TimeoutError, CascadeError):  # an answer does not wait for a store that is slow or gone
         service.metrics.unstored.inc()
         answer["stored"] = False
@@ -198,5 +194,5 @@ def _data_url(pixels: Any) -> str:
 
 
 def _stamp(seconds: float) -> str:
-    found = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    found = dt.datetime.fromtimestamp(seconds, dt.UTC)
     return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")

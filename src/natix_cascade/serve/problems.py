@@ -103,7 +103,7 @@ class ProblemError(CascadeError):
 
 
 def problem_of(error: Exception) -> Problem:
-    """The problem that an error stands for; what is not known is a fault of the service and says nothing of its inside."""
+    """The problem that an error stands for; an unknown one is a fault of the service and says nothing of its inside."""
     if isinstance(error, ProblemError):
         return error.problem
     kinds: tuple[tuple[type[Exception], str], ...] = (

@@ -71,7 +71,9 @@ async def feedback(request: Request) -> Response:
         picture = None
         if given.image is not None:
             picture = await keep_picture(service, from_base64(given.image, service.engine.limits))
-        row = await remember_feedback(service, given.verdict_id, detected, label, given.note, picture)
+        row = await remember_feedback(
+            service, given.verdict_id, detected=detected, label=label, note=given.note, picture=picture
+        )
     finally:
         reader.release()
     answer = _shown(row) | {"verdict_id": row.verdict_id}

@@ -12,16 +12,19 @@ if TYPE_CHECKING:
 __all__ = ["TIMEOUT_S", "connect", "silent_errors"]
 
 TIMEOUT_S: Final = 0.05  # a healthy Redis in the same building answers in 1 ms
+CONNECTIONS: Final = 16
 _SCHEMES: Final = ("redis://", "rediss://", "unix://")
 
 
-def connect(url: str) -> Redis:
+def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> Redis:
     """Make a client; no connection is opened yet.
 
     Parameters
     ----------
     url : str
         ``redis://``, ``rediss://`` or ``unix://``.
+    timeout_s : float
+        How long each step of a call may take.
 
     Raises
     ------
@@ -31,7 +34,7 @@ def connect(url: str) -> Redis:
         The redis extra is not installed.
     """
     try:
-        from redis.asyncio import Redis  # noqa: PLC0415  # an extra
+        from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415  # an extra
         from redis.asyncio.retry import Retry  # noqa: PLC0415
         from redis.backoff import NoBackoff  # noqa: PLC0415
     except ImportError:
@@ -39,15 +42,17 @@ def connect(url: str) -> Redis:
     if not url.startswith(_SCHEMES):
         raise CascadeError(f"an address of Redis begins with {', '.join(_SCHEMES)}, such as redis://localhost:6379/0")
     try:
-        return Redis.from_url(
+        pool = BlockingConnectionPool.from_url(
             url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
+            max_connections=CONNECTIONS,  # a crowd waits for one of these instead of opening hundreds
+            timeout=timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),
-            decode_responses=False,
         )
     except ValueError:
         raise CascadeError("the address of Redis cannot be read; write redis://HOST:PORT/NUMBER") from None
+    return Redis(connection_pool=pool)
 
 
 def silent_errors() -> tuple[type[Exception], ...]:

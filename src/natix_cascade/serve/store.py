@@ -1,25 +1,24 @@
-"""What the service remembers: verdicts, feedback, and what its workers tell each other; SQLite, written by one thread.
+"""What the service remembers: verdicts, feedback, and what its workers tell each other, in SQLite.
 
-All that waits is written in one transaction, and whoever waits for it is told only when it has been committed: ``kill -9``
-at any moment leaves the file readable with every acknowledged record in it. Feedback reaches the disk itself before it is
-acknowledged; verdicts survive the process, not the loss of power.
+One thread writes. All that waits is written in one transaction, and whoever waits for it is told only when it has been
+committed: ``kill -9`` at any moment leaves the file readable with every acknowledged record in it. Feedback reaches the
+disk itself before it is acknowledged; verdicts survive the process, not the loss of power.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import queue
 import sqlite3
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from natix_cascade.errors import CascadeError
+from natix_cascade.run.mail import LoopReply
 
 __all__ = ["FeedbackRow", "Store", "VerdictRow"]
 
@@ -35,6 +34,9 @@ CREATE INDEX IF NOT EXISTS feedback_of ON feedback (verdict_id);
 CREATE TABLE IF NOT EXISTS control (
   run TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (run, key)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS generations (
+  run TEXT NOT NULL, number INTEGER NOT NULL, cascade TEXT NOT NULL, policy TEXT, PRIMARY KEY (run, number)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS workers (
   run TEXT NOT NULL, worker INTEGER NOT NULL, pid INTEGER NOT NULL, updated REAL NOT NULL, body BLOB NOT NULL,
   PRIMARY KEY (run, worker)
@@ -43,6 +45,7 @@ CREATE TABLE IF NOT EXISTS workers (
 _BUSY_MS = 5000
 _MOST_AT_ONCE = 512
 _PRUNE_EVERY = 2000
+_PACE_S = 0.004
 _RUNS_KEPT_S = 86_400.0
 _log = logging.getLogger("natix_cascade.store")
 
@@ -76,7 +79,7 @@ class _Write:
     sql: str
     values: Sequence[Any]
     durable: bool
-    done: Future[None]
+    done: LoopReply[Any]
 
 
 class Store:
@@ -119,9 +122,18 @@ class Store:
         self._thread.join()
         self._reader.close()
 
-    async def add_verdict(self, row: VerdictRow) -> None:
-        """Write a verdict; returns when it is committed."""
-        await self._write("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?)", _values(row))
+    async def add_verdict(self, row: VerdictRow, *, timeout_s: float | None = None) -> None:
+        """Write a verdict; returns when it is committed.
+
+        Raises
+        ------
+        TimeoutError
+            Not within `timeout_s`; it may be written later.
+        CascadeError
+            It cannot be written.
+        """
+        sql = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?)"
+        await self._write(sql, _values(row), timeout_s=timeout_s)
 
     async def add_feedback(self, row: FeedbackRow) -> None:
         """Write feedback; returns when it is on the disk."""
@@ -130,6 +142,21 @@ class Store:
     async def set_control(self, run: str, key: str, value: str) -> None:
         """Tell all workers of a run something."""
         await self._write("INSERT OR REPLACE INTO control VALUES (?, ?, ?)", (run, key, value))
+
+    async def add_generation(self, run: str, cascade: str, policy: str | None) -> int:
+        """Tell all workers of a run what is to be at work from now on; returns its number: the highest one counts."""
+        sql = (
+            "INSERT INTO generations SELECT ?, COALESCE(MAX(number), 1) + 1, ?, ? FROM generations WHERE run = ? "
+            "RETURNING number"
+        )
+        (number,) = await self._write(sql, (run, cascade, policy, run))
+        return int(number)
+
+    def generation(self, run: str) -> tuple[int, str, str | None] | None:
+        """Number, cascade and policy that are to be at work; None: those of the start."""
+        sql = "SELECT number, cascade, policy FROM generations WHERE run = ? ORDER BY number DESC LIMIT 1"
+        found = self._read(sql, (run,))
+        return found[0] if found else None
 
     async def set_worker(self, run: str, worker: int, pid: int, body: bytes) -> None:
         """Say how a worker is."""
@@ -160,26 +187,32 @@ class Store:
     def feedback(self, verdict_id: str) -> list[FeedbackRow]:
         """What was said of a verdict, the oldest first."""
         found = self._read("SELECT * FROM feedback WHERE verdict_id = ? ORDER BY created", (verdict_id,))
-        return [FeedbackRow(*row[:3], bool(row[3]), row[4], bool(row[5]), row[6]) for row in found]
+        return [_feedback(row) for row in found]
 
     def all_feedback(self) -> list[tuple[FeedbackRow, str | None]]:
         """All feedback, the oldest first, each with the sha256 of its verdict's picture."""
         sql = "SELECT f.*, v.sha256 FROM feedback f LEFT JOIN verdicts v ON v.id = f.verdict_id ORDER BY f.created"
         found = self._read(sql, ())
-        return [(FeedbackRow(*row[:3], bool(row[3]), row[4], bool(row[5]), row[6]), row[7]) for row in found]
+        return [(_feedback(row), row[7]) for row in found]
 
     def picture_file(self, sha256: str) -> Path:
         """Where the kept picture of a digest lies, relative to the folder."""
         return Path("pictures") / sha256[:2] / f"{sha256}.jpg"
 
-    async def _write(self, sql: str, values: Sequence[Any], *, durable: bool = False) -> None:
-        done: Future[None] = Future()
+    async def _write(
+        self, sql: str, values: Sequence[Any], *, durable: bool = False, timeout_s: float | None = None
+    ) -> Any:
+        """Write in the next transaction; returns the first row that the statement gives, if it gives any."""
+        done: LoopReply[Any] = LoopReply()
         self._queue.put(_Write(sql, values, durable, done))
-        await asyncio.wrap_future(done)
+        return await done.wait(timeout_s)
 
     def _read(self, sql: str, values: Sequence[Any]) -> list[Any]:
-        with self._reading:
-            return self._reader.execute(sql, values).fetchall()
+        try:
+            with self._reading:
+                return self._reader.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise CascadeError(f"the store {self.path} cannot be read: {error}") from error
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -205,35 +238,37 @@ class Store:
             last = item is None
             if writes:
                 self._commit(connection, writes)
+            if len(writes) > 1 and not last:  # many write at once: fewer, larger transactions
+                time.sleep(_PACE_S)
         connection.close()
 
     def _commit(self, connection: sqlite3.Connection, writes: list[_Write]) -> None:
-        durable = any(write.durable for write in writes)
+        problem: CascadeError | None = None
+        rows: list[Any] = []
         try:
-            if durable:
-                connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("BEGIN IMMEDIATE")
-            for write in writes:
-                connection.execute(write.sql, write.values)
-            self._written += len(writes)
-            if self._written >= _PRUNE_EVERY:
-                self._written = 0
-                self._prune(connection)
-            connection.execute("COMMIT")
-            if durable:
-                connection.execute("PRAGMA synchronous = NORMAL")
+            rows = self._transact(connection, writes)
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             _log.error("the store %s cannot be written: %s", self.path, error)  # one line is enough
             problem = CascadeError(f"the store cannot be written: {error}")
-            for write in writes:
-                if write.done.set_running_or_notify_cancel():
-                    write.done.set_exception(problem)
-            return
-        for write in writes:
-            if write.done.set_running_or_notify_cancel():
-                write.done.set_result(None)
+        for number, write in enumerate(writes):
+            if problem is None:
+                write.done.set_result(rows[number])
+            else:
+                write.done.set_exception(problem)
+
+    def _transact(self, connection: sqlite3.Connection, writes: list[_Write]) -> list[Any]:
+        durable = any(write.durable for write in writes)
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.execute("BEGIN IMMEDIATE")
+        rows = [connection.execute(write.sql, write.values).fetchone() for write in writes]
+        self._written += len(writes)
+        if self._written >= _PRUNE_EVERY:
+            self._written = 0
+            self._prune(connection)
+        connection.execute("COMMIT")
+        return rows
 
     def _prune(self, connection: sqlite3.Connection) -> None:
         connection.execute(
@@ -242,13 +277,14 @@ class Store:
             (self._keep,),
         )
         old = time.time() - _RUNS_KEPT_S
-        connection.execute(
-            "DELETE FROM control WHERE run NOT IN (SELECT run FROM workers WHERE updated > ?) AND run NOT IN "
-            "(SELECT run FROM control WHERE key = 'started' AND CAST(value AS REAL) > ?)",
-            (old, old),
-        )
         connection.execute("DELETE FROM workers WHERE updated < ?", (old,))
+        for table in ("control", "generations"):
+            connection.execute(f"DELETE FROM {table} WHERE run NOT IN (SELECT run FROM workers)")  # noqa: S608  # our own
 
 
 def _values(row: VerdictRow | FeedbackRow) -> tuple[Any, ...]:
     return tuple(getattr(row, name) for name in row.__slots__)
+
+
+def _feedback(row: Sequence[Any]) -> FeedbackRow:
+    return FeedbackRow(row[0], row[1], row[2], bool(row[3]), row[4], bool(row[5]), row[6])

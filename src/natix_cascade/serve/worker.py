@@ -107,7 +107,7 @@ async def _serve(task: Task) -> None:
 
 async def _watch_parent(parent: int, leave: Callable[[], None]) -> None:
     """A worker does not outlive its supervisor."""
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110  # nothing tells it
         await asyncio.sleep(1.0)
     leave()
 
