@@ -47,7 +47,7 @@ class Answer:
     """What came back, after how many seconds."""
 
     prediction: float
-    status: int
+    status: str
     seconds: float
     explained: bool | None  # None: that kind of request has no room for reasons
 
@@ -99,7 +99,8 @@ async def play(drawn: Sequence[Challenge], url: str, folder: Path) -> tuple[list
             done += 1
             common.progress(f"{done} of {len(drawn)} challenges answered")
             explained = bool(said.explanation) if kind is ExtendedImageSynapse else None
-            return Answer(said.prediction, int(said.dendrite.status_code), seconds, explained)
+            status = f"{said.dendrite.status_code} {said.dendrite.status_message}"
+            return Answer(said.prediction, status, seconds, explained)
 
         answers = await asyncio.gather(*(ask(number, one) for number, one in enumerate(drawn)))
         return answers, asdict(miner.judge.tally)
@@ -109,7 +110,7 @@ def figures(drawn: Sequence[Challenge], answers: Sequence[Answer], tally: dict[s
     """Everything that is claimed."""
     sent = np.array([answer.prediction for answer in answers])
     truth = np.array([one.label for one in drawn])
-    in_time = np.array([answer.status == 200 and answer.seconds <= LIMIT_S for answer in answers])
+    in_time = np.array([answer.status.startswith("200 ") and answer.seconds <= LIMIT_S for answer in answers])
     single = sent.astype(np.float32)  # a validator may hold it so
     yes = np.array([round(p) == 1 for p in single.tolist()])
     milliseconds = np.array([answer.seconds * 1000 for answer in answers])
@@ -144,6 +145,8 @@ def main() -> None:
             answers, tally = asyncio.run(play(drawn, url, folder))
     common.progress("")
     result = figures(drawn, answers, tally)
+    for answer in answers:
+        assert answer.status.startswith("200 "), f"no answer after {answer.seconds:.2f} s: {answer.status}"
     for key in ("exactly_one_half", "minus_one", "outside"):
         assert result[key] == 0, f"{key}: {result[key]}"
     common.table(

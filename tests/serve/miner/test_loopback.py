@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 os.environ["READ_ONLY"] = "1"  # importing bittensor makes no folders at home
@@ -269,6 +270,52 @@ def test_where_anybody_may_ask_signatures_still_count(wallets: Wallets, change: 
         async with mining(wallets, None, allow_unregistered=True) as miner:
             answer = await ask(miner, wallets.stranger, of(ImageSynapse, PICTURES[1]), change=change)
             assert int(answer.dendrite.status_code) == status
+
+    asyncio.run(run())
+
+
+async def send(miner: Miner, prepared: Any) -> int:
+    """Send a request that is signed already; the HTTP status."""
+    url = f"http://127.0.0.1:{miner.axon.port}/{type(prepared).__name__}"
+    async with httpx.AsyncClient(timeout=9.0) as client:
+        answer = await client.post(url, headers=prepared.to_headers(), json=prepared.model_dump())
+    return answer.status_code
+
+
+def test_requests_count_once_in_any_order(wallets: Wallets) -> None:
+    async def run() -> None:
+        async with mining(wallets, None) as miner, bittensor.Dendrite(wallet=wallets.validator) as dendrite:
+            first, second, third = (
+                dendrite.preprocess_synapse_for_request(miner.axon.info(), of(kind, PICTURES[0]), 9.0)
+                for kind in (ImageSynapse, ExtendedImageSynapse, ImageSynapse)
+            )
+            assert first.dendrite.nonce < second.dendrite.nonce < third.dendrite.nonce
+            statuses = [await send(miner, each) for each in (second, first, second, third, first, third)]
+            assert statuses == [200, 200, 401, 200, 401, 401]
+
+    asyncio.run(run())
+
+
+def test_a_request_of_long_ago_is_refused(wallets: Wallets) -> None:
+    async def run() -> None:
+        async with mining(wallets, None) as miner, bittensor.Dendrite(wallet=wallets.validator) as dendrite:
+            old = dendrite.preprocess_synapse_for_request(miner.axon.info(), of(ImageSynapse, PICTURES[0]), 9.0)
+            asks = old.dendrite
+            asks.nonce -= 60 * 10**9
+            hotkeys = f"{asks.hotkey}.{miner.axon.wallet.hotkey.ss58_address}"
+            message = f"{asks.nonce}.{hotkeys}.{asks.uuid}.{old.body_hash}"
+            asks.signature = f"0x{wallets.validator.hotkey.sign(message).hex()}"
+            assert await send(miner, old) == 401
+
+    asyncio.run(run())
+
+
+def test_a_connection_outlives_the_dendrites_patience(wallets: Wallets) -> None:
+    from bittensor.core.dendrite import aiohttp
+
+    async def run() -> None:
+        async with mining(wallets, None) as miner, aiohttp.TCPConnector() as connector:
+            assert miner.axon.fast_config.timeout_keep_alive > connector._keepalive_timeout
 
     asyncio.run(run())
 

@@ -13,10 +13,13 @@ from bittensor.core.config import Config
 from natix_cascade.errors import CascadeError
 from natix_cascade.serve.miner.door import Door
 from natix_cascade.serve.miner.judge import Judge
+from natix_cascade.serve.miner.replay import Replays
 
 __all__ = ["ExtendedImageSynapse", "ImageSynapse", "attach", "listen", "make_axon"]
 
 _DRAIN_S = 10
+_KEEP_ALIVE_S = 75
+"""A dendrite leaves an idle connection after 15 s; were the axon first, a challenge could be sent into a closed one."""
 _log = logging.getLogger("natix_cascade.miner")
 
 
@@ -92,6 +95,7 @@ def make_axon(wallet: Any, *, port: int, external_ip: str | None, external_port:
     except AssertionError as error:
         raise CascadeError(f"the axon does not take these ports: {error}") from error
     axon.fast_config.timeout_graceful_shutdown = _DRAIN_S
+    axon.fast_config.timeout_keep_alive = _KEEP_ALIVE_S
     return axon
 
 
@@ -108,11 +112,14 @@ def attach(axon: Axon, judge: Judge, door: Door, *, model_url: str = "") -> None
     model_url : str
         The public repository with the model's card.
     """
+    replays = Replays()
     for kind in (ImageSynapse, ExtendedImageSynapse):
-        _attach(axon, kind, judge, door, model_url)
+        _attach(axon, kind, judge, door, replays, model_url=model_url)
 
 
-def _attach(axon: Axon, kind: type[ImageSynapse], judge: Judge, door: Door, model_url: str) -> None:
+def _attach(
+    axon: Axon, kind: type[ImageSynapse], judge: Judge, door: Door, replays: Replays, *, model_url: str
+) -> None:
     async def forward(synapse: Any) -> Any:
         reply = await judge.answer(synapse.image)
         synapse.prediction = reply.prediction
@@ -133,9 +140,15 @@ def _attach(axon: Axon, kind: type[ImageSynapse], judge: Judge, door: Door, mode
 
     async def verify(synapse: Any) -> Any:
         # bittensor 9.12.2 checks a signature only where there is one: without this, anybody is anyone
-        if not getattr(synapse.dendrite, "signature", None):
+        asks = synapse.dendrite
+        if not getattr(asks, "signature", None):
             raise CascadeError("the request is not signed")
+        sender = f"{asks.hotkey}:{asks.uuid}"
+        if asks.nonce is not None and replays.known(sender, asks.nonce):
+            raise CascadeError("the request was answered before, or is too old")
+        axon.nonces.pop(sender, None)  # order does not matter; age and signature do
         await axon.default_verify(synapse)
+        replays.remember(sender, asks.nonce)
 
     # the axon compares these, and makes the request's schema of them
     forward.__annotations__ = {"synapse": kind, "return": kind}
