@@ -74,11 +74,8 @@ def test_a_miner_that_is_always_right_earns_all_and_one_that_never_is_nothing(se
         assert rewards[MCC_WINDOW:] == pytest.approx(np.full(50, wanted))
 
 
-@settings(deadline=None)
-@given(bits, bits)
-def test_each_reward_is_that_of_the_last_answers_by_scikit_learn(labels: list[bool], answers: list[bool]) -> None:
-    n = min(len(labels), len(answers))
-    truth, said = np.array(labels[:n]), np.array(answers[:n])
+def check_each_reward(truth: np.ndarray, said: np.ndarray, spots: set[int]) -> None:
+    n = len(truth)
     one = Answered.of(
         truth,
         said,
@@ -88,11 +85,24 @@ def test_each_reward_is_that_of_the_last_answers_by_scikit_learn(labels: list[bo
         exit_level=np.zeros(n, np.int64),
     )
     came, rewards = play(one, np.full(n, 1 / n), n, np.random.default_rng(n))
-    for at in {0, n // 2, n - 1}:
+    for at in spots:
         last, ten = came[max(at - 99, 0) : at + 1], came[max(at - 9, 0) : at + 1]
         one_class = len(set(truth[last])) < 2 or len(set(said[last])) < 2
         correlation = 0.0 if one_class else matthews_corrcoef(truth[last], said[last])
         assert rewards[at] == pytest.approx(reward(correlation, accuracy_score(truth[ten], said[ten])))
+
+
+@settings(deadline=None)
+@given(bits, bits)
+def test_each_reward_is_that_of_the_last_answers_by_scikit_learn(labels: list[bool], answers: list[bool]) -> None:
+    n = min(len(labels), len(answers))
+    check_each_reward(np.array(labels[:n]), np.array(answers[:n]), {0, n // 2, n - 1})
+
+
+def test_the_reward_looks_back_on_a_hundred_answers() -> None:
+    rng = np.random.default_rng(7)
+    truth = rng.random(300) < 0.5
+    check_each_reward(truth, truth ^ (rng.random(300) < 0.2), set(range(95, 300)))
 
 
 @settings(deadline=None)

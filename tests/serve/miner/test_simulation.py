@@ -113,6 +113,9 @@ def test_a_model_that_does_not_answer_says_no(rows: list[Row]) -> None:
     result = simulate(loaded, rows, Plays(challenges=120, runs=2, repetitions=1))
     assert result.accuracy.value == pytest.approx(0.5)
     assert any("no model answered" in note for note in result.notes)
+    answered, _, silent = answer_all(loaded, rows[:2], Plays(repetitions=1))
+    assert silent == len(answered.yes) == 8
+    assert not answered.yes.any()
 
 
 def test_lost_pictures_are_named(rows: list[Row], tmp_path: Path) -> None:
