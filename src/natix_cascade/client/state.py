@@ -11,7 +11,7 @@ __all__ = ["Breaker", "Health", "Readiness", "Status"]
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """Whether a replica of a model is asked: "closed" (yes), "open" (no) or "half-open" (on trial)."""
+    """Whether a replica of a model is asked: "closed" (yes), "open" (no) or "half_open" (on trial)."""
 
     model: str
     replica: int

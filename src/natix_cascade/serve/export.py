@@ -57,7 +57,7 @@ def export_feedback(state: Path, out: Path, *, wrong_only: bool = False) -> Expo
         raise CascadeError(f"no store in {state}; give the --state folder of `natix-cascade serve`")
     store = Store(state)
     try:
-        feedback = [row for row, _ in store.all_feedback()]
+        feedback = store.all_feedback()
     finally:
         store.close()
     latest = {row.picture: row for row in feedback if row.picture is not None}

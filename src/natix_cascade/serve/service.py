@@ -29,11 +29,12 @@ from natix_cascade.serve.store import Store
 if TYPE_CHECKING:
     from natix_cascade.serve.shared import SharedBreakers
 
-__all__ = ["Service", "new_id"]
+__all__ = ["Service", "is_recent", "new_id"]
 
 _rng = random.Random(secrets.randbits(128))  # noqa: S311  # ids are names, not secrets
 _log = logging.getLogger("natix_cascade.serve")
 _TICK_S = 0.5
+_RECENT_S = 5.0
 _LONGEST_PAUSE_S = 30.0
 _FRESH_S = 5.0  # a worker that has not said how it is for so long is not counted
 _BODIES_BYTES = 512 * 1024 * 1024  # of uploads in memory at a time, for each worker
@@ -42,6 +43,15 @@ _BODIES_BYTES = 512 * 1024 * 1024  # of uploads in memory at a time, for each wo
 def new_id() -> str:
     """A new name for a record: 32 hex digits; the first 12 are milliseconds since 1970, so that ids sort by time."""
     return f"{time.time_ns() // 1_000_000:012x}{_rng.getrandbits(80):020x}"
+
+
+def is_recent(id: str) -> bool:  # noqa: A002  # the column's name
+    """Whether an id was made within the last seconds."""
+    try:
+        made = int(id[:12], 16) / 1000
+    except ValueError:
+        return False
+    return abs(time.time() - made) < _RECENT_S
 
 
 @dataclass(slots=True, eq=False)
