@@ -17,6 +17,10 @@ VERBS = [
     ("detect",),
     ("scan",),
     ("evaluate",),
+    ("miner",),
+    ("miner", "run"),
+    ("miner", "card"),
+    ("miner", "simulate"),
     ("models",),
     ("models", "list"),
     ("models", "show"),
@@ -60,7 +64,7 @@ def test_every_verb_explains_itself(run: Run, verb: tuple[str, ...], flag: str) 
     code, out, err = run(*verb, flag)
     assert (code, err) == (0, "")
     assert "Usage: natix-cascade " + " ".join(verb) in out
-    if verb in {(), ("models",), ("records",), ("plan",), ("spec",), ("keys",)}:
+    if verb in {(), ("miner",), ("models",), ("records",), ("plan",), ("spec",), ("keys",)}:
         assert "Commands" in out
 
 

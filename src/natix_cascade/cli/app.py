@@ -14,6 +14,7 @@ from natix_cascade.cli import (
     evaluate,
     feedback,
     keys,
+    miner,
     models,
     plan,
     record,
@@ -43,6 +44,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("record")(record.record)
 app.add_typer(records.app, name="records")
 app.add_typer(plan.app, name="plan")
+app.add_typer(miner.app, name="miner")
 app.add_typer(models.app, name="models")
 app.add_typer(spec.app, name="spec")
 app.add_typer(keys.app, name="keys")
