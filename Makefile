@@ -1,5 +1,6 @@
 # Few verbs; each does its own set-up.
 PYTHON ?= python3
+MINER_PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 TRAIN_VENV := .venv-train
@@ -27,6 +28,12 @@ $(TRAIN_VENV)/.train: pyproject.toml constraints.txt
 	$(TRAIN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train,crosscheck]'
 	@touch $@
 
+# bittensor 9 wants Python 3.11 and packages of its own age
+$(MINER_VENV)/.miner: pyproject.toml constraints-miner.txt
+	$(MINER_PYTHON) -m venv $(MINER_VENV)
+	$(MINER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-miner.txt -e '.[miner]' pytest pytest-timeout
+	@touch $@
+
 install: $(VENV)/.installed ## Install into .venv
 
 demo: $(VENV)/.installed ## Judge a dozen rendered street scenes, explain one, write a report
@@ -44,16 +51,11 @@ test-slow: $(VENV)/.dev ## Run the long tests too: kill -9, chaos, thousands of 
 test-servers: $(VENV)/.dev ## Tests with a real Redis and a real Chromium (Debian: redis-server, chromium)
 	$(BIN)/python -m pytest -m servers
 
-test-bench-service: $(VENV)/.dev ## Measure the service: load beside its peers, chaos, the subnet (needs wrk and redis-server)
-	$(BIN)/python bench/service_load.py $(MANIFEST)
-	$(BIN)/python bench/chaos.py --minutes 30
-	$(BIN)/python bench/miner_simulate.py $(MANIFEST)
-
-train: $(TRAIN_VENV)/.train ## Train, export and ask a tiny model with the real training code (needs torch)
+test-train: $(TRAIN_VENV)/.train ## Train, export and ask a tiny model with the real training code (needs torch)
 	$(TRAIN_VENV)/bin/python -m pytest -m train
 
-test-miner: $(MINER_VENV)/.miner ## The miner between a real axon and a real dendrite (installs bittensor)
-	$(MINER_VENV)/bin/python -m pytest -m miner
+test-miner: $(VENV)/.dev $(MINER_VENV)/.miner ## The miner between a real axon and a real dendrite (installs bittensor)
+	NATIX_CASCADE_COMMAND=$(CURDIR)/$(BIN)/natix-cascade $(MINER_VENV)/bin/python -m pytest -m miner tests/serve/miner/test_loopback.py
 
 check: $(VENV)/.dev ## Lint, types, import directions
 	$(BIN)/ruff check .
@@ -73,10 +75,11 @@ bench: $(VENV)/.dev ## Measure every claim; needs labelled pictures (MANIFEST=..
 	$(BIN)/natix-cascade record $(MANIFEST) --split test --augment L0..L3 --out runs/test.parquet --fresh
 	$(BIN)/python bench/planner_embedded.py runs/test.parquet
 
-bench-service: $(VENV)/.dev ## Measure the service: load beside its peers, chaos, the subnet (needs wrk and redis-server)
+bench-service: $(VENV)/.dev $(MINER_VENV)/.miner ## Measure the service: load beside its peers, chaos, the subnet (needs wrk and redis-server)
 	$(BIN)/python bench/service_load.py $(MANIFEST)
 	$(BIN)/python bench/chaos.py --minutes 30
 	$(BIN)/python bench/miner_simulate.py $(MANIFEST)
+	NATIX_CASCADE_COMMAND=$(CURDIR)/$(BIN)/natix-cascade $(MINER_VENV)/bin/python bench/miner_loopback.py $(MANIFEST)
 
 train: $(TRAIN_VENV)/.train ## Train and package the shipped models from MANIFEST
 	$(TRAIN_VENV)/bin/python -m natix_cascade.learn train $(MANIFEST)

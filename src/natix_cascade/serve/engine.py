@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
+import gc
 import importlib
 import logging
 import time
@@ -212,5 +215,14 @@ async def _retire(old: Generation) -> None:
     began = time.monotonic()
     if old.under_way:
         await old.idle.wait()
-    await asyncio.to_thread(old.runner.close)
+    await asyncio.to_thread(_close, old.runner)
     _log.info("generation %d has left after %.1f s", old.number, time.monotonic() - began)
+
+
+def _close(runner: Runner) -> None:
+    """Close a runner and give its memory back to the system, which C's allocator would keep for the next one."""
+    runner.close()
+    del runner
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
