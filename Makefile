@@ -1,12 +1,14 @@
 # Few verbs; each does its own set-up.
 PYTHON ?= python3
+MINER_PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 TRAIN_VENV := .venv-train
+MINER_VENV := .venv-miner
 MANIFEST ?= ../shared/data/roadwork/manifest.csv
 RECORDS ?= ../shared/records
 
-.PHONY: help demo test test-slow test-train check bench train install docs clean
+.PHONY: help demo serve test test-slow test-servers test-train test-miner check bench bench-service train install docs clean
 
 help: ## Say what the verbs do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,7 +16,7 @@ help: ## Say what the verbs do
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[serve]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
@@ -26,19 +28,34 @@ $(TRAIN_VENV)/.train: pyproject.toml constraints.txt
 	$(TRAIN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train,crosscheck]'
 	@touch $@
 
+# bittensor 9 wants Python 3.11 and packages of its own age
+$(MINER_VENV)/.miner: pyproject.toml constraints-miner.txt
+	$(MINER_PYTHON) -m venv $(MINER_VENV)
+	$(MINER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-miner.txt -e '.[miner]' pytest pytest-timeout
+	@touch $@
+
 install: $(VENV)/.installed ## Install into .venv
 
 demo: $(VENV)/.installed ## Judge a dozen rendered street scenes, explain one, write a report
 	$(BIN)/natix-cascade demo --out demo-out
 
-test: $(VENV)/.dev ## Run the tests
-	$(BIN)/python -m pytest -m "not slow and not train"
+serve: $(VENV)/.installed ## Serve the embedded cascade, with its web page, on http://127.0.0.1:8000
+	$(BIN)/natix-cascade serve
 
-test-slow: $(VENV)/.dev ## Run the long tests too: kill -9, thousands of mutated pictures
-	$(BIN)/python -m pytest -m slow
+test: $(VENV)/.dev ## Run the tests
+	$(BIN)/python -m pytest -m "not slow and not train and not servers and not miner"
+
+test-slow: $(VENV)/.dev ## Run the long tests too: kill -9, chaos, thousands of mutated pictures
+	$(BIN)/python -m pytest -m "slow and not servers and not miner"
+
+test-servers: $(VENV)/.dev ## Tests with a real Redis and a real Chromium (Debian: redis-server, chromium)
+	$(BIN)/python -m pytest -m servers
 
 test-train: $(TRAIN_VENV)/.train ## Train, export and ask a tiny model with the real training code (needs torch)
 	$(TRAIN_VENV)/bin/python -m pytest -m train
+
+test-miner: $(VENV)/.dev $(MINER_VENV)/.miner ## The miner between a real axon and a real dendrite (installs bittensor)
+	NATIX_CASCADE_COMMAND=$(CURDIR)/$(BIN)/natix-cascade $(MINER_VENV)/bin/python -m pytest -m miner tests/serve/miner/test_loopback.py
 
 check: $(VENV)/.dev ## Lint, types, import directions
 	$(BIN)/ruff check .
@@ -58,6 +75,12 @@ bench: $(VENV)/.dev ## Measure every claim; needs labelled pictures (MANIFEST=..
 	$(BIN)/natix-cascade record $(MANIFEST) --split test --augment L0..L3 --out runs/test.parquet --fresh
 	$(BIN)/python bench/planner_embedded.py runs/test.parquet
 
+bench-service: $(VENV)/.dev $(MINER_VENV)/.miner ## Measure the service: load beside its peers, chaos, the subnet (needs wrk and redis-server)
+	$(BIN)/python bench/service_load.py $(MANIFEST)
+	$(BIN)/python bench/chaos.py --minutes 30
+	$(BIN)/python bench/miner_simulate.py $(MANIFEST)
+	NATIX_CASCADE_COMMAND=$(CURDIR)/$(BIN)/natix-cascade $(MINER_VENV)/bin/python bench/miner_loopback.py $(MANIFEST)
+
 train: $(TRAIN_VENV)/.train ## Train and package the shipped models from MANIFEST
 	$(TRAIN_VENV)/bin/python -m natix_cascade.learn train $(MANIFEST)
 	$(TRAIN_VENV)/bin/python -m natix_cascade.learn package $(MANIFEST)
@@ -66,4 +89,4 @@ docs: $(VENV)/.dev ## Write the JSON schemas that editors use
 	$(BIN)/natix-cascade spec schema --out docs/reference/schema
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) $(TRAIN_VENV) demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN_VENV) $(MINER_VENV) demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis

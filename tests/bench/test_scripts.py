@@ -14,6 +14,7 @@ from natix_cascade.testing import write_scenes
 
 BENCH = Path(__file__).parents[2] / "bench"
 FIGURES = {
+    "miner_simulate": ["reward.value", "weight.low", "levels.L3.reward.high", "exits.gate"],
     "accuracy": [
         "cascade.clean.mcc",
         "cascade.L3.reward_high",
@@ -42,7 +43,7 @@ FIGURES = {
     "memory": ["peak_ratio", "many.rss_mib.at_50", "many.slope_mib_per_10000", "few.peak_mib"],
     "bad_pictures": ["outcomes.accepted", "judged", "unexpected", "decode_ms.max", "peak_mib"],
 }
-MANIFEST = {"accuracy", "scan_speed"}
+MANIFEST = {"accuracy", "miner_simulate", "scan_speed"}
 
 
 def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -17,6 +17,13 @@ VERBS = [
     ("detect",),
     ("scan",),
     ("evaluate",),
+    ("serve",),
+    ("feedback",),
+    ("feedback", "export"),
+    ("miner",),
+    ("miner", "run"),
+    ("miner", "card"),
+    ("miner", "simulate"),
     ("models",),
     ("models", "list"),
     ("models", "show"),
@@ -30,6 +37,11 @@ VERBS = [
     ("plan", "make"),
     ("plan", "check"),
     ("spec",),
+    ("keys",),
+    ("keys", "create"),
+    ("keys", "list"),
+    ("keys", "revoke"),
+    ("keys", "rotate"),
     ("doctor",),
 ]
 
@@ -55,7 +67,7 @@ def test_every_verb_explains_itself(run: Run, verb: tuple[str, ...], flag: str) 
     code, out, err = run(*verb, flag)
     assert (code, err) == (0, "")
     assert "Usage: natix-cascade " + " ".join(verb) in out
-    if verb in {(), ("models",), ("records",), ("plan",), ("spec",)}:
+    if verb in {(), ("miner",), ("models",), ("records",), ("plan",), ("spec",), ("keys",)}:
         assert "Commands" in out
 
 

@@ -7,7 +7,22 @@ from typing import Annotated
 
 import typer
 
-from natix_cascade.cli import demo, detect, doctor, evaluate, models, plan, record, records, scan, serve, spec
+from natix_cascade.cli import (
+    demo,
+    detect,
+    doctor,
+    evaluate,
+    feedback,
+    keys,
+    miner,
+    models,
+    plan,
+    record,
+    records,
+    scan,
+    serve,
+    spec,
+)
 from natix_cascade.cli.common import UNUSABLE
 from natix_cascade.errors import CascadeError
 
@@ -24,12 +39,15 @@ app.command("demo")(demo.demo)
 app.command("detect")(detect.detect)
 app.command("scan")(scan.scan)
 app.command("serve")(serve.serve)
+app.add_typer(feedback.app, name="feedback")
 app.command("evaluate")(evaluate.evaluate)
 app.command("record")(record.record)
 app.add_typer(records.app, name="records")
 app.add_typer(plan.app, name="plan")
+app.add_typer(miner.app, name="miner")
 app.add_typer(models.app, name="models")
 app.add_typer(spec.app, name="spec")
+app.add_typer(keys.app, name="keys")
 app.command("doctor")(doctor.doctor)
 
 

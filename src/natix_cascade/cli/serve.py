@@ -43,7 +43,7 @@ def serve(
     rate: Annotated[str | None, typer.Option("--rate", help="For each key without its own, as 100/second.")] = None,
     max_in_flight: Annotated[
         int, typer.Option("--max-in-flight", min=1, help="Pictures under way in each worker; more are refused.")
-    ] = 64,
+    ] = 128,
     deadline_ms: Annotated[float, typer.Option("--deadline-ms", min=1, help="For requests that name none.")] = 8000,
     drain_s: Annotated[float, typer.Option("--drain-s", min=0.1, help="Time to finish after SIGTERM.")] = 20,
     urls: Annotated[bool, typer.Option("--urls", help="Allow pictures by https URL.")] = False,  # a flag

@@ -21,7 +21,8 @@ from natix_cascade.run.mail import LoopReply, Reply
 __all__ = ["Answer", "Batcher", "check_answers", "score_problem", "useful_batch"]
 
 _MOST_LEFT_BEHIND = 3  # workers whose call never returned; each holds a thread and what it was asked about
-_WORTH = 0.97  # a larger batch must save at least 3 % a picture
+_WORTH = 0.97  # a batch of twice the size must save at least 3 % a picture
+_TURNS = 9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -269,22 +270,23 @@ class Batcher:
 def useful_batch(model: Model, pixels: NDArray[np.uint8], most: int) -> int:
     """Measure which batch takes the least time a picture: 1, 2, 4, ... up to `most`.
 
-    On a small CPU larger batches may be slower, as they leave the cache; on a GPU they pay. Each size is asked twice
-    and the faster call counts; the first size that does not pay ends the search.
+    On a small CPU larger batches may be slower, as they leave the cache; on a GPU they pay. Two sizes take turns, and
+    the fastest call of each counts, so that a busy machine does not decide; the first size that does not pay ends the
+    search.
     """
     question = model.prepare(pixels)
-    best, least = 1, float("inf")
-    size = 1
-    while size <= most:
-        spent = []
-        for _ in range(2):
-            began = time.perf_counter()
-            model.predict([question] * size)
-            spent.append((time.perf_counter() - began) / size)
-        if min(spent) > least * _WORTH:
+
+    def spent(size: int) -> float:
+        began = time.perf_counter()
+        model.predict([question] * size)
+        return (time.perf_counter() - began) / size
+
+    best = 1
+    while 2 * best <= most:
+        pairs = [(spent(best), spent(2 * best)) for _ in range(_TURNS)]
+        if min(larger for _, larger in pairs) > _WORTH * min(smaller for smaller, _ in pairs):
             break
-        best, least = size, min(spent)
-        size *= 2
+        best *= 2
     return best
 
 

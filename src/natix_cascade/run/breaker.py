@@ -11,9 +11,9 @@ from typing import Final, Literal
 
 from natix_cascade.run.options import BreakerOptions
 
-__all__ = ["Breaker", "BreakerState"]
+__all__ = ["Breaker"]
 
-BreakerState = Literal["closed", "open", "half_open"]
+_State = Literal["closed", "open", "half_open"]
 
 _log = logging.getLogger("natix_cascade.breaker")
 _REFUSED: Final = 0
@@ -73,8 +73,8 @@ class Breaker:
         self._on_change = on_change
         self._least = min(options.calls, options.window)
         self._lock = threading.Lock()
-        self._changes: deque[BreakerState] = deque()
-        self._state: BreakerState = "closed"
+        self._changes: deque[_State] = deque()
+        self._state: _State = "closed"
         self._window: deque[bool] = deque(maxlen=options.window)  # True: the call failed
         self._failed = 0
         self._until = 0.0  # when an open breaker becomes half-open
@@ -158,8 +158,8 @@ class Breaker:
         return left
 
     @property
-    def state(self) -> BreakerState:
-        """Whether it is closed, open or half-open now."""
+    def state(self) -> str:
+        """``closed``, ``open`` or ``half_open``."""
         if self._state != "closed":
             with self._lock:
                 self._advance(self._clock())
@@ -235,7 +235,7 @@ class Breaker:
         self._epoch = self._tickets
         self._change("closed")
 
-    def _change(self, state: BreakerState) -> None:
+    def _change(self, state: _State) -> None:
         self._probes.clear()  # whoever is still out reports to nobody
         self._succeeded = 0
         self._state = state
@@ -245,8 +245,10 @@ class Breaker:
     def _tell(self) -> None:
         while self._changes and self._on_change is not None:
             try:
-                self._on_change(self._changes.popleft())
+                state = self._changes.popleft()
             except IndexError:  # another thread tells it
                 return
-            except Exception:  # noqa: BLE001  # a listener must not break an answer
+            try:
+                self._on_change(state)
+            except Exception:  # noqa: BLE001  # whatever it is, a listener must not break an answer
                 _log.exception("a listener of a breaker failed")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
+import gc
 import importlib
 import logging
 import time
@@ -101,45 +104,58 @@ class Engine:
 
     async def start(self, number: int = 1, cascade: str | None = None, policy: str | None = None) -> None:
         """Load and warm up the first generation; errors are said by `reasons`, and it is tried again."""
-        while True:
+        while self.present is None:
             try:
-                await self.change(number, cascade or self._options.cascade, policy or self._options.policy)
-            except (CascadeError, OSError) as error:
-                self.problem = str(error)
-                _log.error("not ready: %s", error)  # said in one line
+                async with self._changing:
+                    new = await self.prepare(cascade or self._options.cascade, policy or self._options.policy)
+                    self.adopt(new, number)
+            except Exception as error:  # noqa: BLE001  # whatever it is: /ready says so, and it is tried again
+                self.problem = str(error) or type(error).__name__
+                _log.error("not ready: %s", self.problem)  # said in one line
                 await asyncio.sleep(_RETRY_S)
-            else:
-                break
         while self.present is not None and self.present.missing:
             await asyncio.sleep(_RETRY_S)
             self.present.silent = await self.present.runner.warm_up()
 
-    async def change(self, number: int, cascade: str, policy: str | None) -> Generation:
-        """Load another generation, warm it up, and let it take over; the old one finishes what it has under way.
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[None]:
+        """Hold the right to change the generation: one change at a time."""
+        async with self._changing:
+            yield
+
+    async def prepare(self, cascade: str, policy: str | None) -> Generation:
+        """Load another generation beside the present one, and warm it up.
 
         Raises
         ------
         CascadeError
             It cannot be loaded, policy and models do not fit each other, or a required model that answers now would not
-            answer then: the old one stays.
+            answer then.
         """
-        async with self._changing:
-            if self.present is not None and self.present.number >= number:
-                return self.present
-            loaded = await asyncio.to_thread(self._load, cascade, policy)
-            runner = Runner(loaded, listeners=self._listeners, limits=self.limits, options=self._runner_options())
-            new = Generation(number, cascade, policy, runner)
-            new.silent = await runner.warm_up(tune=True)
-            if self.present is not None and new.missing and not self.present.missing:
-                await asyncio.to_thread(runner.close)
-                name, why = next(iter(new.missing.items()))
-                raise CascadeError(f"model {name} did not answer its warm-up picture ({why}); the old cascade stays")
-            old, self.present = self.present, new
+        loaded = await asyncio.to_thread(self._load, cascade, policy)
+        runner = Runner(loaded, listeners=self._listeners, limits=self.limits, options=self._runner_options())
+        new = Generation(0, cascade, policy, runner)
+        new.silent = await runner.warm_up(tune=True)
+        if self.present is not None and new.missing and not self.present.missing:
+            await asyncio.to_thread(runner.close, 1.0)
+            name, why = next(iter(new.missing.items()))
+            raise CascadeError(f"model {name} did not answer its warm-up picture: {why}")
+        return new
+
+    def adopt(self, new: Generation, number: int) -> None:
+        """Let a prepared generation take over; the old one finishes what it has under way.
+
+        A later change that came first stays.
+        """
+        new.number = number
+        old = self.present
+        if old is not None and old.number >= number:
+            old, new = new, old
+        self.present = new
         if old is not None:
             task = asyncio.create_task(_retire(old))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return new
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Generation]:
@@ -199,5 +215,14 @@ async def _retire(old: Generation) -> None:
     began = time.monotonic()
     if old.under_way:
         await old.idle.wait()
-    await asyncio.to_thread(old.runner.close)
+    await asyncio.to_thread(_close, old.runner)
     _log.info("generation %d has left after %.1f s", old.number, time.monotonic() - began)
+
+
+def _close(runner: Runner) -> None:
+    """Close a runner and give its memory back to the system, which C's allocator would keep for the next one."""
+    runner.close()
+    del runner
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)

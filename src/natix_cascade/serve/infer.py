@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -25,6 +26,7 @@ from natix_cascade.serve.stream import Stream
 __all__ = ["infer", "query_options", "reader_of"]
 
 _JSON = "application/json"
+_log = logging.getLogger("natix_cascade.serve")
 
 
 async def infer(request: Request, service: Service) -> Response:
@@ -33,12 +35,15 @@ async def infer(request: Request, service: Service) -> Response:
     reader = reader_of(request, service, service.options.max_body_bytes)
     try:
         content, options = await _read(request, reader, service)
+        if options.stream:
+            levels = [
+                {"name": level.name, "models": [member.model for member in level.members]}
+                for level in service.engine.now.runner.loaded.resolved.levels
+            ]
+            return Stream(_events(service, content, options, began, levels), media_type="application/x-ndjson")
         with service.place():
-            if not options.stream:
-                judged = await judge(service, content, options, began=began)
-                return Response(judged.body, media_type=_JSON)
-        events = _events(service, content, options, began)
-        return Stream(events, media_type="application/x-ndjson")
+            judged = await judge(service, content, options, began=began)
+        return Response(judged.body, media_type=_JSON)
     except CascadeError as error:
         if problem_of(error).kind != "overloaded":
             service.meters.refused(rejected=False)
@@ -108,7 +113,9 @@ async def _from_json(body: bytes, given: dict[str, Any], service: Service) -> tu
     raise ProblemError("invalid", 'image: write {"image": "<base64 or data URL>"} with the picture as text')
 
 
-async def _events(service: Service, content: bytes, options: InferOptions, began: float) -> AsyncGenerator[bytes, None]:
+async def _events(
+    service: Service, content: bytes, options: InferOptions, began: float, levels: list[dict[str, Any]]
+) -> AsyncGenerator[bytes, None]:
     """NDJSON of one picture's way; the picture is judged in a task of its own, which ends with the stream."""
     verdict_id = new_id()
     queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
@@ -133,15 +140,16 @@ async def _events(service: Service, content: bytes, options: InferOptions, began
             with service.place():
                 judged = await judge(service, content, options, began=began, verdict_id=verdict_id, listener=listen)
                 return b'{"event":"verdict","verdict":' + judged.body + b"}\n"
-        except CascadeError as error:
-            service.meters.refused(rejected=False)
-            return orjson.dumps({"event": "problem", "problem": problem_of(error).as_dict("/v1/infer")}) + b"\n"
+        except Exception as error:  # noqa: BLE001  # the answer has begun: whatever it is becomes its last line
+            problem = problem_of(error)
+            service.meters.refused(rejected=problem.kind == "overloaded")
+            if problem.kind == "internal":
+                _log.exception("a picture's stream failed")
+            return orjson.dumps({"event": "problem", "problem": problem.as_dict("/v1/infer")}) + b"\n"
         finally:
             queue.put_nowait(None)
 
-    levels = service.engine.now.runner.loaded.resolved.levels
-    shown = [{"name": level.name, "models": [member.model for member in level.members]} for level in levels]
-    yield orjson.dumps({"event": "received", "verdict_id": verdict_id, "levels": shown}) + b"\n"
+    yield orjson.dumps({"event": "received", "verdict_id": verdict_id, "levels": levels}) + b"\n"
     task = asyncio.create_task(work())
     try:
         while (event := await queue.get()) is not None:

@@ -20,7 +20,7 @@ from natix_cascade.run.events import Listener
 from natix_cascade.serve.infer_options import InferOptions
 from natix_cascade.serve.problems import ProblemError
 from natix_cascade.serve.service import Service, new_id
-from natix_cascade.serve.store import FeedbackRow, VerdictRow
+from natix_cascade.serve.store import FeedbackRow
 
 __all__ = ["Judged", "judge", "keep_picture", "label_of", "remember_feedback"]
 
@@ -79,17 +79,16 @@ async def judge(
         max_level=options.max_level,
         listener=listener,
     )
-    created = time.time()
     answer: dict[str, Any] = {
         "verdict_id": verdict_id or new_id(),
-        "created": _stamp(created),
+        "created": _stamp(time.time()),
         "place": options.place.model_dump() if options.place else None,
         "label": label,
         "stored": True,
         **verdict.as_dict(),
         "latency_ms": round((time.perf_counter() - began) * 1000, 3),
     }
-    body = await _remember(service, answer, created, verdict)
+    body = await _remember(service, answer)
     if label is not None or options.keep:
         picture = await keep_picture(service, content)
         if label is not None:
@@ -146,16 +145,20 @@ async def remember_feedback(
 ) -> FeedbackRow:
     """Store the truth for a verdict; returns when it is on the disk."""
     row = FeedbackRow(new_id(), verdict_id, time.time(), label, note, label == detected, picture)
-    await service.store.add_feedback(row)
+    try:
+        await service.store.add_feedback(row)
+    except (TimeoutError, CascadeError) as error:
+        raise ProblemError(
+            "not-stored", f"the feedback was not stored: {error or 'the store does not answer'}"
+        ) from None
     service.metrics.feedback.labels(str(row.was_right).lower()).inc()
     return row
 
 
-async def _remember(service: Service, answer: dict[str, Any], created: float, verdict: Verdict) -> bytes:
+async def _remember(service: Service, answer: dict[str, Any]) -> bytes:
     body = orjson.dumps(answer)
-    row = VerdictRow(answer["verdict_id"], created, verdict.sha256, verdict.detected, body)
     try:
-        await service.store.add_verdict(row, timeout_s=_STORE_PATIENCE_S)
+        await service.store.add_verdict(answer["verdict_id"], body, timeout_s=_STORE_PATIENCE_S)
     except (TimeoutError, CascadeError):  # an answer does not wait for a store that is slow or gone
         service.metrics.unstored.inc()
         answer["stored"] = False

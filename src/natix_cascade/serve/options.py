@@ -79,7 +79,7 @@ class ServeOptions(Spec):
     keys: str | None = None
     redis: str | None = None
     rate: str | None = None
-    max_in_flight: Annotated[int, Ge(1)] = 64
+    max_in_flight: Annotated[int, Ge(1)] = 128
     deadline_ms: Annotated[float, Gt(0)] = 8_000.0
     max_body_bytes: Annotated[int, Ge(1)] = 28 * 1024 * 1024
     max_batch_bytes: Annotated[int, Ge(1)] = 1024 * 1024 * 1024

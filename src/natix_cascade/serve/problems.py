@@ -42,6 +42,7 @@ _TITLES = {
     "overloaded": (503, "Too much is under way"),
     "draining": (503, "The service is leaving"),
     "not-ready": (503, "The service is not ready yet"),
+    "not-stored": (503, "It could not be stored"),
     "no-answer": (503, "No model answered"),
     "deadline": (504, "Time ran out"),
 }

@@ -9,6 +9,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 __all__ = ["protocol_of"]
 
+_LOOK_AGAIN_S = 0.2
+
 
 def protocol_of(*, header_timeout_s: float, max_header_bytes: int, max_connections: int) -> type[HttpToolsProtocol]:  # noqa: C901
     """A protocol class with these limits.
@@ -84,6 +86,10 @@ def protocol_of(*, header_timeout_s: float, max_header_bytes: int, max_connectio
                 self._timer = None
 
         def _too_slow(self) -> None:
+            # After a pause of the whole machine a loop runs its timers before it looks at its sockets: look again.
+            self._timer = self.loop.call_later(_LOOK_AGAIN_S, self._give_up)
+
+        def _give_up(self) -> None:
             self._timer = None
             if self._header_bytes:
                 self._refuse(408, "The request's headers did not arrive in time.")

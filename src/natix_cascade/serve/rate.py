@@ -44,6 +44,7 @@ class Rates:
         self._errors: tuple[type[Exception], ...] = ()
         self._degraded = False
         self._return: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
         if redis is not None:
             self._errors = silent_errors()
             self._shared = SlidingWindowCounterRateLimiter(
@@ -71,7 +72,7 @@ class Rates:
         CascadeError
             The address cannot be read, or the redis extra is not installed.
         """
-        rates = cls(None if redis_url is None else connect(redis_url), workers=workers)
+        rates = cls(None if redis_url is None else connect(redis_url, timeout_s=TIMEOUT_S), workers=workers)
         if rates._redis is not None:
             try:
                 await rates._ping()
@@ -114,9 +115,9 @@ class Rates:
 
     async def close(self) -> None:
         """Let go of Redis."""
+        self._closing.set()
         if self._return is not None:
-            self._return.cancel()
-            await asyncio.gather(self._return, return_exceptions=True)
+            await self._return
         if self._redis is not None:
             await self._redis.aclose(close_connection_pool=True)
 
@@ -129,13 +130,19 @@ class Rates:
             self._return = asyncio.create_task(self._wait_for_it())
 
     async def _wait_for_it(self) -> None:
-        while self._degraded:
-            await asyncio.sleep(_AGAIN_S)
+        while self._degraded and not self._closing.is_set():
             try:
-                await self._ping()
-            except self._errors:
-                continue
-            self._degraded = False
+                async with asyncio.timeout(_AGAIN_S):
+                    await self._closing.wait()
+            except TimeoutError:
+                await self._try_again()
+
+    async def _try_again(self) -> None:
+        try:
+            await self._ping()
+        except self._errors:
+            return
+        self._degraded = False
         _log.warning("Redis answers again: it counts the rates")
 
     async def _ping(self) -> None:

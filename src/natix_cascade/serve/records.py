@@ -13,12 +13,13 @@ from natix_cascade.image.source import from_base64
 from natix_cascade.serve.infer import reader_of
 from natix_cascade.serve.judging import keep_picture, label_of, remember_feedback
 from natix_cascade.serve.problems import ProblemError
-from natix_cascade.serve.service import Service
+from natix_cascade.serve.service import Service, is_recent
 from natix_cascade.serve.store import FeedbackRow
 
 __all__ = ["FeedbackRequest", "feedback", "verdict", "verdicts"]
 
 _MOST = 500
+_PAUSES = (0.1, 0.2, 0.4)
 _ID = r"^[0-9a-f]{32}$"
 
 
@@ -37,9 +38,7 @@ class FeedbackRequest(BaseModel):
 async def verdict(id: str, request: Request) -> Response:  # noqa: A002  # the path's name
     """An earlier answer, with its feedback."""
     service: Service = request.app.state.service
-    found = await asyncio.to_thread(service.store.verdict, id)
-    if found is None:
-        raise ProblemError("not-found", f"no verdict {id[:40]!r}; it may be older than what is kept")
+    found = await _find(service, id)
     rows = await asyncio.to_thread(service.store.feedback, id)
     return _json({**orjson.loads(found), "feedback": [_shown(row) for row in rows]})
 
@@ -63,10 +62,9 @@ async def feedback(request: Request) -> Response:
     try:
         given = _read(await reader.whole())
         label = label_of(service, given.label)
-        found = await asyncio.to_thread(service.store.verdict, given.verdict_id)
-        if found is None or label is None:
-            raise ProblemError("not-found", f"no verdict {given.verdict_id}; it may be older than what is kept")
-        verdict = orjson.loads(found)
+        if label is None:
+            raise ProblemError("invalid", "label: what is true? write true or false")
+        verdict = orjson.loads(await _find(service, given.verdict_id))
         detected = verdict[f"{service.engine.now.runner.loaded.resolved.question.id}_detected"]
         picture = None
         if given.image is not None:
@@ -78,6 +76,24 @@ async def feedback(request: Request) -> Response:
         reader.release()
     answer = _shown(row) | {"verdict_id": row.verdict_id}
     return Response(orjson.dumps(answer), status_code=201, media_type="application/json")
+
+
+async def _find(service: Service, id: str) -> bytes:  # noqa: A002  # the column's name
+    """A verdict's JSON; one that another worker has just given may be a moment on its way into the store.
+
+    Raises
+    ------
+    ProblemError
+        404: there is none.
+    """
+    for pause in (*_PAUSES, None):
+        found = await asyncio.to_thread(service.store.verdict, id)
+        if found is not None:
+            return found
+        if pause is None or not is_recent(id):
+            break
+        await asyncio.sleep(pause)
+    raise ProblemError("not-found", f"no verdict {id[:40]!r}; it may be older than what is kept")
 
 
 def _read(body: bytes) -> FeedbackRequest:

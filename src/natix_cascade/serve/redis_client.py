@@ -16,13 +16,15 @@ CONNECTIONS: Final = 16
 _SCHEMES: Final = ("redis://", "rediss://", "unix://")
 
 
-def connect(url: str) -> Redis:
+def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> Redis:
     """Make a client; no connection is opened yet.
 
     Parameters
     ----------
     url : str
         ``redis://``, ``rediss://`` or ``unix://``.
+    timeout_s : float
+        How long each step of a call may take.
 
     Raises
     ------
@@ -43,9 +45,9 @@ def connect(url: str) -> Redis:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,  # a crowd waits for one of these instead of opening hundreds
-            timeout=TIMEOUT_S,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
+            timeout=timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),
         )
     except ValueError:

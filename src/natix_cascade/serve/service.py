@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from natix_cascade.errors import CascadeError
 from natix_cascade.serve.body import Memory
 from natix_cascade.serve.engine import Engine
 from natix_cascade.serve.keys import Keys
@@ -28,30 +26,32 @@ from natix_cascade.serve.problems import ProblemError
 from natix_cascade.serve.rate import Rates
 from natix_cascade.serve.store import Store
 
-__all__ = ["Service", "new_id"]
+if TYPE_CHECKING:
+    from natix_cascade.serve.shared import SharedBreakers
+
+__all__ = ["Service", "is_recent", "new_id"]
 
 _rng = random.Random(secrets.randbits(128))  # noqa: S311  # ids are names, not secrets
 _log = logging.getLogger("natix_cascade.serve")
 _TICK_S = 0.5
+_RECENT_S = 5.0
+_LONGEST_PAUSE_S = 30.0
 _FRESH_S = 5.0  # a worker that has not said how it is for so long is not counted
 _BODIES_BYTES = 512 * 1024 * 1024  # of uploads in memory at a time, for each worker
-
-
-class _Shared(Protocol):
-    """Breakers that replicas of the service share."""
-
-    degraded: bool
-
-    async def start(self) -> None:
-        """Begin."""
-
-    async def stop(self) -> None:
-        """End."""
 
 
 def new_id() -> str:
     """A new name for a record: 32 hex digits; the first 12 are milliseconds since 1970, so that ids sort by time."""
     return f"{time.time_ns() // 1_000_000:012x}{_rng.getrandbits(80):020x}"
+
+
+def is_recent(id: str) -> bool:  # noqa: A002  # the column's name
+    """Whether an id was made within the last seconds."""
+    try:
+        made = int(id[:12], 16) / 1000
+    except ValueError:
+        return False
+    return abs(time.time() - made) < _RECENT_S
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +83,7 @@ class Service:
     store: Store = field(init=False)
     keys: Keys = field(init=False)
     rates: Rates = field(init=False)
-    _shared: _Shared | None = None
+    _shared: SharedBreakers | None = None
     _shared_of: int = 0
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -106,12 +106,12 @@ class Service:
     async def start(self, *, wait: bool) -> None:
         """Begin to load; with `wait`, return when it is ready."""
         self.rates = await Rates.open(self.options.redis, workers=self.options.workers or 1)
-        told = self.store.control(self.run)
-        first: dict[str, Any] = (
-            json.loads(told["generation"]) if "generation" in told else {"number": 1, "cascade": None, "policy": None}
-        )
-        loading = asyncio.create_task(self.engine.start(first["number"], first["cascade"], first["policy"]))
-        self._tasks = [loading, asyncio.create_task(self._tick())]
+        first = self.store.generation(self.run) or (1, None, None)
+        loading = asyncio.create_task(self.engine.start(*first))
+        self._tasks = [
+            loading,
+            *(asyncio.create_task(self._again(each)) for each in (self._tell, self._obey, self._share)),
+        ]
         if wait:
             await loading
 
@@ -127,13 +127,20 @@ class Service:
         await asyncio.to_thread(self.store.close)
 
     async def reload(self, cascade: str | None, policy: str | None) -> int:
-        """Load another cascade or policy here, then tell the other workers; returns the generation's number."""
-        now = self.engine.now
-        chosen, rule = cascade or now.cascade, policy if policy is not None or cascade is not None else now.policy
-        new = await self.engine.change(now.number + 1, chosen, rule)
-        told = {"number": new.number, "cascade": chosen, "policy": rule}
-        await self.store.set_control(self.run, "generation", json.dumps(told))
-        return new.number
+        """Load another cascade or policy here, then tell the other workers; returns the generation's number.
+
+        Raises
+        ------
+        CascadeError
+            It cannot be loaded or does not fit; what is at work stays.
+        """
+        async with self.engine.changing():
+            now = self.engine.now
+            chosen, rule = cascade or now.cascade, policy if policy is not None or cascade is not None else now.policy
+            new = await self.engine.prepare(chosen, rule)
+            number = await self.store.add_generation(self.run, chosen, rule)
+            self.engine.adopt(new, number)
+        return number
 
     def snapshot(self) -> dict[str, Any]:
         """How this worker is, as plain data for the others."""
@@ -178,26 +185,34 @@ class Service:
             "breakers": _worst(all_of),
         }
 
-    async def _tick(self) -> None:
-        """Tell the others how this worker is, and hear what it is told."""
+    async def _again(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something every half second; what goes wrong is said once and tried again later and later."""
+        pause = _TICK_S
         while True:
             try:
-                self.metrics.in_flight.set(self.in_flight)
-                await self.store.set_worker(self.run, self.worker, os.getpid(), orjson.dumps(self.snapshot()))
-                await self._obey(await asyncio.to_thread(self.store.control, self.run))
-                await self._share()
-            except CascadeError as error:
-                _log.error("%s", error)  # one line is enough
-            await asyncio.sleep(_TICK_S)
+                await work()
+                pause = _TICK_S
+            except Exception as error:  # noqa: BLE001  # a background task must not end in silence
+                if pause == _TICK_S:
+                    _log.error("%s: %s", work.__name__.strip("_"), error or type(error).__name__)
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+            await asyncio.sleep(pause)
 
-    async def _obey(self, told: dict[str, str]) -> None:
-        if "drain" in told:
+    async def _tell(self) -> None:
+        """Say how this worker is."""
+        self.metrics.in_flight.set(self.in_flight)
+        await self.store.set_worker(self.run, self.worker, os.getpid(), orjson.dumps(self.snapshot()))
+
+    async def _obey(self) -> None:
+        """Hear what this worker is told by another."""
+        if "drain" in await asyncio.to_thread(self.store.control, self.run):
             self.draining = True
-        if "generation" not in told or self.engine.present is None:
+        wanted = await asyncio.to_thread(self.store.generation, self.run)
+        if wanted is None or self.engine.present is None or wanted[0] <= self.engine.present.number:
             return
-        wanted = json.loads(told["generation"])
-        if wanted["number"] > self.engine.now.number:
-            await self.engine.change(wanted["number"], wanted["cascade"], wanted["policy"])
+        async with self.engine.changing():
+            if wanted[0] > self.engine.now.number:
+                self.engine.adopt(await self.engine.prepare(*wanted[1:]), wanted[0])
 
     async def _share(self) -> None:
         """Share the present generation's breakers over Redis."""

@@ -25,8 +25,8 @@ class SharedBreakers:
     """Tells the other replicas which breakers have opened, and lets one replica at a time probe.
 
     Every `interval_s` a task reads three keys for each model. ``natix:breaker:MODEL`` is there while a breaker is open
-    somewhere, and opens all others for as long. When it is gone, one replica gets ``natix:breaker:MODEL:probe``: its
-    breaker becomes half-open and sends its probes, while those of the others are kept open. When the probes have
+    somewhere, and opens all others for as long. Shortly before its end one replica gets ``natix:breaker:MODEL:probe``:
+    its breaker becomes half-open and sends its probes, while those of the others are kept open. When the probes have
     succeeded, ``natix:breaker:MODEL:ok`` lets the others try for themselves. Every key ends by itself, so a replica
     that dies holds nobody up.
 
@@ -52,12 +52,13 @@ class SharedBreakers:
         self._errors = silent_errors()
         self._breakers = dict(breakers)
         self._interval_s = interval_s
-        self._hold_s = 2 * interval_s  # a breaker that is kept open is kept from look to look, and one more
+        self._hold_s = 4 * interval_s  # a breaker that is kept open is kept from look to look, also when looks are late
         self._me = secrets.token_hex(8).encode()
         self._published = dict.fromkeys(self._breakers, 0)  # own openings that the others know of
         self._free: set[str] = set()  # may try for themselves: another's probes have succeeded
         self._degraded = False
         self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
 
     @property
     def degraded(self) -> bool:
@@ -71,16 +72,19 @@ class SharedBreakers:
 
     async def stop(self) -> None:
         """End the task and let go of Redis."""
+        self._stopping.set()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await self._task
             self._task = None
         await self._redis.aclose(close_connection_pool=True)
 
     async def _go_on(self) -> None:
-        while True:
-            await asyncio.sleep(self._interval_s)
-            await self._look()
+        while not self._stopping.is_set():
+            try:
+                async with asyncio.timeout(self._interval_s):
+                    await self._stopping.wait()
+            except TimeoutError:
+                await self._look()
 
     async def _look(self) -> None:
         try:
@@ -102,7 +106,9 @@ class SharedBreakers:
     async def _settle_all(self) -> None:
         pipe = self._redis.pipeline(transaction=False)
         for name in self._breakers:
-            pipe.pttl(_open(name)).get(_probe(name)).exists(_ok(name))
+            pipe.pttl(_open(name))
+            pipe.get(_probe(name))
+            pipe.exists(_ok(name))
         found = await pipe.execute()
         for index, name in enumerate(self._breakers):
             open_ms, prober, proven = found[3 * index : 3 * index + 3]
@@ -123,10 +129,11 @@ class SharedBreakers:
         breaker = self._breakers[name]
         if breaker.openings > self._published[name]:
             await self._publish(name, breaker, open_s)
-        elif open_s > 0:
+            return
+        if open_s > 0:
             self._free.discard(name)
             breaker.force_open(open_s)
-        elif breaker.state == "closed":
+        if breaker.state == "closed":
             self._free.discard(name)
             if prober == self._me:
                 await self._redis.set(_ok(name), 1, px=_ms(breaker.options.open_s + self._hold_s))
@@ -148,7 +155,7 @@ class SharedBreakers:
         self._published[name] = openings
 
     async def _give_up_probe(self, name: str) -> None:
-        await self._redis.eval(_DELETE_MINE, 1, _probe(name), self._me)  # type: ignore[misc]  # sync and async share stubs
+        await self._redis.eval(_DELETE_MINE, 1, _probe(name), self._me)
 
 
 def _open(name: str) -> str:

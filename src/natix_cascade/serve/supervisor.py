@@ -75,6 +75,7 @@ class Supervisor:
         """
         metrics = Path(tempfile.mkdtemp(prefix="natix-metrics-"))
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+        os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # a heap for each thread would cost a third more memory
         store = Store(Path(self.options.state), keep=self.options.keep_verdicts)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._leave)

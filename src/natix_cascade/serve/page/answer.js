@@ -3,7 +3,9 @@
 import { $, answerTitle, answerWords, arithmetic, cost, fact, h, mark, percent, placeWords, saysYes, sign, time, words } from "./dom.js";
 import { feedbackPanel } from "./feedback.js";
 
-function put(answer, more, truth) {
+function put(answer, more, truth, id = null) {
+  if (id) $("answer").dataset.verdict = id;
+  else delete $("answer").dataset.verdict;
   $("answer").replaceChildren(...answer);
   $("more").replaceChildren(...more);
   $("truth-body").replaceChildren(...truth);
@@ -83,5 +85,6 @@ export function showAnswer(verdict, how, picture, onStored) {
       verdict.place ? h("p", { class: "soft small" }, `Taken at ${placeWords(verdict.place)}.`) : "",
     ],
     [feedbackPanel(verdict, picture, onStored)],
+    verdict.verdict_id,
   );
 }

@@ -77,7 +77,7 @@ export async function infer(file, options, signal, onEvent) {
   const take = (line) => {
     if (!line.trim()) return;
     const event = JSON.parse(line);
-    if (event.event === "problem") throw new Problem({ ...event.problem, detail: sentence(event.problem.detail || "") });
+    if (event.event === "problem") throw new Problem({ ...event.problem, detail: sentence(event.problem.detail || ""), wait: event.problem.retry_after_s });
     ended = event.event === "verdict";
     onEvent(event);
   };
@@ -124,7 +124,7 @@ export function showProblem(box, problem, retry, focus = true) {
     tick();
   }
   if (focus) box.focus();
-  say(`${problem.title}. ${problem.detail || ""}`);
+  else say(`${problem.title}. ${problem.detail || ""}`);
 }
 
 /** Take the problem away. */

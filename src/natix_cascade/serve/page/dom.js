@@ -103,7 +103,8 @@ export const count = (value) => round(value, 0);
 
 /** Multiply-adds in words. */
 export function arithmetic(gmacs) {
-  return gmacs >= 1 ? `${round(gmacs, 2)} billion` : `${round(gmacs * 1000, gmacs < 0.1 ? 1 : 0)} million`;
+  const [many, name] = gmacs >= 1 ? [gmacs, "billion"] : [gmacs * 1000, "million"];
+  return `${round(many, many >= 100 ? 0 : many >= 10 ? 1 : 2)} ${name}`;
 }
 
 /** Bytes in words. */

@@ -1,7 +1,7 @@
 // "That is right", "That is wrong": the truth goes back to the service.
 
 import { call } from "./api.js";
-import { answerTitle, answerWords, h, saysYes, say } from "./dom.js";
+import { answerTitle, answerWords, h, saysYes } from "./dom.js";
 
 let names = 0;
 
@@ -44,7 +44,6 @@ export function feedbackPanel(verdict, picture, onStored = () => {}) {
       result.classList.add("good");
       result.textContent = `Stored. ${acknowledged(stored)}`;
       verdict.said = stored;
-      say(result.textContent);
       onStored(stored);
     } catch (problem) {
       result.classList.add("wrong");

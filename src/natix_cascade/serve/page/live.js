@@ -6,7 +6,7 @@ import { $, count, fact, h, percent, s, sign, time, words } from "./dom.js";
 const EVERY = 2000;
 const LONGEST = 30000;
 const KEEP = 120000; // ms of the sparkline
-const BREAKERS = { closed: ["good", "answering"], "half-open": ["wait", "being tried again"], open: ["bad", "left alone after failures"] };
+const BREAKERS = { closed: ["good", "answering"], "half-open": ["wait", "being tried again"], open: ["bad", "left alone"] };
 const rates = []; // {at, rate}
 let failures = 0;
 let timer = null;
@@ -38,8 +38,8 @@ function sparkline() {
 
 function exits(shares) {
   const entries = Object.entries(shares || {}).filter(([, many]) => many > 0);
-  const order = words.levels || [];
-  entries.sort(([a], [b]) => order.indexOf(a) - order.indexOf(b));
+  const rank = (name) => (words.levels || []).indexOf(name) + 1 || Infinity;
+  entries.sort(([a], [b]) => (rank(a) === rank(b) ? 0 : rank(a) - rank(b)));
   const all = entries.reduce((sum, [, many]) => sum + many, 0);
   if (!all) return h("p", { class: "soft small" }, "No picture in the last minute.");
   const told = entries.map(([name, many]) => `${name} ${percent(many / all)}`).join(", ");

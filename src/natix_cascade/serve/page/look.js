@@ -39,6 +39,9 @@ async function take(file) {
   $("trials").hidden = true;
   $("again").hidden = false;
   showPlain(photo.url, photo.name, `${photo.name}, ${bytes(file.size)}`);
+  clearProblem($("problem"));
+  showAsking("");
+  resetWay();
   const own = photo;
   const place = await exifPlace(file);
   if (own !== photo) return;
@@ -65,7 +68,7 @@ function showPlain(url, name, caption) {
 /** Offer the marked picture, or take the offer back. */
 function mayMark(explanation) {
   const toggle = $("toggle");
-  const marked = explanation?.marked_picture;
+  const marked = explanation?.heat_map && explanation.marked_picture;
   toggle.disabled = !marked;
   if (!marked) {
     $("marked").hidden = true;
@@ -93,8 +96,8 @@ function toggle() {
   say(on ? "The evidence is laid over the picture." : "The plain picture is shown.");
 }
 
-/** Ask about the photo, as it is or as the subnet would send it. */
-async function ask(kind) {
+/** Ask about the photo, as it is or as the subnet would send it; `follow` scrolls to where it happens. */
+async function ask(kind, follow = true) {
   const place = readPlace();
   if (!photo || place === undefined) return;
   asking?.abort();
@@ -104,6 +107,7 @@ async function ask(kind) {
   showAsking(`${bytes(photo.file.size)} on the way to the service.`);
   say(`Looking at ${what}.`);
   document.body.classList.add("busy");
+  if (follow) $("levels").scrollIntoView({ block: "nearest" });
   const options = { name: photo.name };
   if (place) options.place = `${place.lat},${place.lon}`;
   if (kind) Object.assign(options, { augment: kind, seed: String(seed) });
@@ -122,13 +126,13 @@ async function ask(kind) {
     show(result, false);
     const verdict = result.verdict;
     say(`${answerTitle(saysYes(verdict))}, ${percent(verdict.confidence)} confident, answered at ${verdict.exit_level}.${verdict.degraded ? " The answer is degraded." : ""}`);
-    $("answer").scrollIntoView({ block: "nearest" });
+    if (follow) $("answer").scrollIntoView({ block: "nearest" });
     after(verdict);
   } catch (problem) {
     if (problem.name === "AbortError" || own.signal.aborted) return;
     clearAnswer();
     resetWay();
-    showProblem($("problem"), problem, () => ask(kind));
+    showProblem($("problem"), problem, () => ask(kind, follow));
   } finally {
     if (own === asking) document.body.classList.remove("busy");
   }
@@ -176,7 +180,10 @@ function strip() {
     );
     return h("li", {}, button);
   });
-  $("strip").replaceChildren(...items);
+  const row = $("strip");
+  row.replaceChildren(...items);
+  const at = items[results.indexOf(shown)];
+  row.scrollLeft = Math.max(0, at.offsetLeft - row.offsetLeft - (row.clientWidth - at.clientWidth) / 2);
 }
 
 function choice(result) {
@@ -194,7 +201,7 @@ function want(kind) {
   $("redraw").disabled = !DRAWN.has(kind);
   $("trial-note").textContent = KINDS[kind][1];
   const known = results.find((item) => item.label === key(kind));
-  if (!known) return ask(kind);
+  if (!known) return ask(kind, false);
   asking?.abort();
   show(known, true);
 }
@@ -212,7 +219,7 @@ function wireTrials() {
   $("redraw").addEventListener("click", () => {
     const kind = kindNow();
     seed = Math.max(seed, ...results.filter((item) => DRAWN.has(item.kind)).map((item) => item.seed)) + 1;
-    ask(kind);
+    ask(kind, false);
   });
 }
 

@@ -27,6 +27,10 @@ async function readCascade() {
     await refresh();
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
+    if (words.id) {
+      setTimeout(readCascade, 5000); // the live panel says what is wrong; what was read still stands
+      return;
+    }
     unread = true;
     showProblem($("problem"), problem, readCascade, false);
   }

@@ -121,11 +121,13 @@ async function open(id) {
       degradedBox(verdict) || "",
       figures(verdict),
       modelTable(verdict),
+      h("h3", {}, "Why it ended there"),
       reasons(verdict),
-      h("dl", { class: "facts" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
-      ...[told(verdict)].flat(),
       h("h3", {}, "Is it true?"),
       feedbackPanel(verdict, null),
+      ...[told(verdict)].flat(),
+      h("h3", {}, "Which picture"),
+      h("dl", { class: "facts" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
     );
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;

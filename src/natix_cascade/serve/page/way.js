@@ -52,7 +52,7 @@ function put(name, state, text) {
   at.state.textContent = text;
 }
 
-function opinion(at, model, said, alone) {
+function opinion(at, model, said) {
   let row = [...at.members.children].find((item) => item.dataset.model === model);
   if (!row) at.members.append((row = memberRow(model)));
   const name = h("span", { class: "name" }, model);
@@ -62,7 +62,7 @@ function opinion(at, model, said, alone) {
   }
   const p = said.probability;
   const gauge = bar(p, `${model} says ${answerWords(p > 0.5)}: probability of ${words.positive} ${p.toFixed(3)}`);
-  row.replaceChildren(name, gauge, h("span", { class: "p" }, mark(p > 0.5), h("span", { class: "soft" }, " P "), h("b", {}, probability(p))), alone ? "" : h("span", { class: "ms" }, time(said.latency_ms)));
+  row.replaceChildren(name, gauge, h("span", { class: "p" }, mark(p > 0.5), h("span", { class: "soft" }, " P "), h("b", {}, probability(p))), h("span", { class: "ms" }, time(said.latency_ms)));
   if (calm.matches) return;
   gauge.style.setProperty("--p", "0");
   requestAnimationFrame(() => requestAnimationFrame(() => gauge.style.setProperty("--p", String(p))));
@@ -91,10 +91,10 @@ function finish(event) {
   const at = cards.get(event.level);
   if (!at) return;
   const said = Object.entries(event.opinions || {});
-  for (const [model, one] of said) opinion(at, model, one, said.length === 1);
+  for (const [model, one] of said) opinion(at, model, one);
   for (const row of at.members.children) row.querySelector(".said")?.replaceChildren("not asked");
   at.took.textContent = time(event.latency_ms);
-  put(event.level, event.exited ? "exit" : "passed", event.exited ? "answered here" : "not sure enough, passed on");
+  put(event.level, event.exited ? "exit" : "passed", event.exited ? "answered here" : "not sure, passed on");
 }
 
 /** Shows the events of one picture one after the other, slowly enough to be seen. */
@@ -123,9 +123,10 @@ export class Way {
 /** After the last event: say which levels were not needed, and where the answer came from. */
 export function endWay(verdict) {
   const asked = new Set(verdict.levels_executed || []);
+  const stopped = (verdict.reasons || []).some((reason) => /^(stopped at|not reached)/.test(reason));
   for (const name of cards.keys()) {
-    if (name === verdict.exit_level) put(name, "exit", verdict.degraded ? "best answer so far" : "answered here");
-    else if (!asked.has(name)) put(name, "skipped", verdict.degraded ? "not reached" : "not needed");
+    if (name === verdict.exit_level) put(name, "exit", stopped ? "stopped here, the best answer so far" : "answered here");
+    else if (!asked.has(name)) put(name, "skipped", stopped ? "not reached" : "not needed");
   }
 }
 
