@@ -5,27 +5,22 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 
 for folder in (Path(__file__).parent, Path(__file__).parents[1] / "image"):
     sys.path.insert(0, str(folder))  # for service_process.py and picture_files.py: test folders are not packages
 
 import picture_files as files
-from service_process import Gate, ServiceProcess
+from service_process import Gate, Make, ServiceProcess, plain
 
-from natix_cascade.image import encode_jpeg
 from natix_cascade.run.cascade import Cascade
 from natix_cascade.testing import render_scene
-
-Make = Callable[..., ServiceProcess]
-SCRIPTED = ("--loader", "serve_loaders:scripted", "--workers", "1")
 
 
 @cache
@@ -118,11 +113,6 @@ def scenes() -> list[bytes]:
 def photo() -> bytes:
     """A JPEG in four colours with texture."""
     return files.save(files.noisy(), "JPEG", quality=85)
-
-
-def plain(red: int, green: int, blue: int) -> bytes:
-    """A small JPEG of one colour."""
-    return encode_jpeg(np.full((16, 16, 3), (red, green, blue), np.uint8))
 
 
 @pytest.fixture(scope="session")

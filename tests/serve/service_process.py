@@ -12,15 +12,20 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import numpy as np
+
+from natix_cascade.image import encode_jpeg
 
 START_S = 90.0
 ANSWER_S = 60.0
+SCRIPTED = ("--loader", "serve_loaders:scripted", "--workers", "1")
 _HERE = Path(__file__).parent
 _SOURCE = _HERE.parents[1] / "src"
 
@@ -133,6 +138,9 @@ class ServiceProcess:
         self._events.put(None)
 
 
+Make = Callable[..., ServiceProcess]
+
+
 class Gate:
     """A door in the test that scripted models of the service knock at, and wait until it opens."""
 
@@ -196,6 +204,11 @@ def received(connection: socket.socket) -> bytes:
     return bytes(found)
 
 
+def plain(red: int, green: int, blue: int) -> bytes:
+    """A small JPEG of one colour."""
+    return encode_jpeg(np.full((16, 16, 3), (red, green, blue), np.uint8))
+
+
 def lines(response: httpx.Response) -> Iterator[dict[str, Any]]:
     """Objects of an NDJSON answer, as they come."""
     for line in response.iter_lines():
@@ -205,3 +218,11 @@ def lines(response: httpx.Response) -> Iterator[dict[str, Any]]:
 def kind(response: httpx.Response) -> str:
     """The last part of a problem's type."""
     return str(response.json()["type"]).rsplit("/", 1)[-1]
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Wait for what another process does and nobody tells."""
+    until = time.monotonic() + ANSWER_S
+    while not holds():
+        assert time.monotonic() < until, "it did not come to that"
+        time.sleep(0.02)
