@@ -188,8 +188,8 @@ class Gate:
 
 def raw(service: ServiceProcess, *pieces: bytes, tls: ssl.SSLContext | None = None) -> bytes:
     """Send bytes as they are; returns all that comes until the service closes the connection."""
-    with service.connect() as plain:
-        connection = tls.wrap_socket(plain, server_hostname="127.0.0.1") if tls else plain
+    plain = service.connect()
+    with tls.wrap_socket(plain, server_hostname="127.0.0.1") if tls else plain as connection:
         for piece in pieces:
             connection.sendall(piece)
         return received(connection)

@@ -112,7 +112,7 @@ def test_a_key_comes_in_any_of_three_forms(guarded: Guarded) -> None:
     basic = base64.b64encode(f"anybody:{key}".encode()).decode()
     for headers in (
         {"authorization": f"Bearer {key}"},
-        {"authorization": f"bearer   {key} "},
+        {"authorization": f"bearer   {key}"},
         {"x-api-key": key},
         {"authorization": f"Basic {basic}"},
         {"authorization": "Bearer wrong", "x-api-key": key},
@@ -141,10 +141,10 @@ def test_keys_rotate_while_it_runs(guarded: Guarded) -> None:
         assert new.get("/v1/status").status_code == 200
     good = guarded.file.read_bytes()
     guarded.file.write_text("not even JSON")
-    with guarded.client(text=fresh) as new:
+    with guarded.client(text=fresh) as new, guarded.client() as nobody:
         eventually(lambda: bool(new.get("/ready").status_code == 200 and "stay in force" in guarded.service.log()))
         assert new.get("/v1/status").status_code == 200  # never open, never shut by a wrong file
-        assert guarded.client().get("/v1/status").status_code == 401
+        assert nobody.get("/v1/status").status_code == 401
     guarded.file.write_bytes(good)
 
 
@@ -282,9 +282,8 @@ def test_slow_headers_are_408_and_silence_is_closed(guarded: Guarded) -> None:
     assert raw(guarded.service) == b""
     with guarded.service.connect() as connection:  # a second request of a connection has no more time
         connection.sendall(head("GET", "/health"))
-        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
         connection.sendall(b"GET /health HT")
-        assert received(connection).startswith(b"HTTP/1.1 408 ")
+        assert re.findall(rb"HTTP/1.1 (\d+) ", received(connection)) == [b"200", b"408"]
 
 
 def test_huge_headers_are_431(guarded: Guarded) -> None:
@@ -372,4 +371,3 @@ def test_logs_hold_no_keys_places_or_pictures(guarded: Guarded, white: bytes, ph
     assert base64.b64encode(photo).decode()[:40] not in log
 
 
-Check = Callable[[Any], Iterator[None]]
