@@ -85,6 +85,19 @@ class ServiceProcess:
         assert found["event"] == name
         return found
 
+    def listening(self) -> ServiceProcess:
+        """Wait until it accepts connections, ready or not."""
+
+        def accepts() -> bool:
+            try:
+                self.connect().close()
+            except ConnectionRefusedError:
+                return False
+            return True
+
+        eventually(accepts)
+        return self
+
     def client(self, **options: Any) -> httpx.Client:
         """A client whose every response is checked against what holds for all of them."""
         hooks = {"response": [self._check]} if self._check is not None else {}

@@ -221,7 +221,10 @@ def test_another_web_site_may_not_send_forms(client: httpx.Client, photo: bytes)
         if status == 403:
             for path in ("/v1/feedback", "/v1/batch-infer", "/v1/admin/drain", "/v1/admin/reload"):
                 assert client.post(path, headers=headers).status_code == 403
-    assert "access-control-allow-origin" not in client.get("/v1/status", headers={"origin": "https://evil.example"}).headers
+    assert (
+        "access-control-allow-origin"
+        not in client.get("/v1/status", headers={"origin": "https://evil.example"}).headers
+    )
 
 
 def test_the_page_lets_nothing_in_from_outside(client: httpx.Client) -> None:
@@ -369,5 +372,3 @@ def test_logs_hold_no_keys_places_or_pictures(guarded: Guarded, white: bytes, ph
     for secret in (*guarded.texts.values(), guarded.slow, "48.76", "11.543", "secret.jpg", note, "JFIF"):
         assert secret not in log
     assert base64.b64encode(photo).decode()[:40] not in log
-
-

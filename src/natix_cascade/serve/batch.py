@@ -166,4 +166,3 @@ async def _lines(reader: BodyReader, longest: int) -> AsyncGenerator[bytes, None
             raise ProblemError("too-large", "a line is longer than the largest picture")
     if rest:
         yield bytes(rest)
-

@@ -21,6 +21,7 @@ from natix_cascade.serve.judging import judge
 from natix_cascade.serve.problems import ProblemError, problem_of
 from natix_cascade.serve.service import Service, new_id
 from natix_cascade.serve.stream import Stream
+from natix_cascade.spec.resolved import Level
 
 __all__ = ["infer", "query_options", "reader_of"]
 
@@ -37,7 +38,7 @@ async def infer(request: Request, service: Service) -> Response:
             if not options.stream:
                 judged = await judge(service, content, options, began=began)
                 return Response(judged.body, media_type=_JSON)
-        events = _events(service, content, options, began)
+        events = _events(service, content, options, began, service.engine.now.runner.loaded.resolved.levels)
         return Stream(events, media_type="application/x-ndjson")
     except CascadeError as error:
         if problem_of(error).kind != "overloaded":
@@ -108,7 +109,9 @@ async def _from_json(body: bytes, given: dict[str, Any], service: Service) -> tu
     raise ProblemError("invalid", 'image: write {"image": "<base64 or data URL>"} with the picture as text')
 
 
-async def _events(service: Service, content: bytes, options: InferOptions, began: float) -> AsyncGenerator[bytes, None]:
+async def _events(
+    service: Service, content: bytes, options: InferOptions, began: float, levels: tuple[Level, ...]
+) -> AsyncGenerator[bytes, None]:
     """NDJSON of one picture's way; the picture is judged in a task of its own, which ends with the stream."""
     verdict_id = new_id()
     queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
@@ -139,7 +142,6 @@ async def _events(service: Service, content: bytes, options: InferOptions, began
         finally:
             queue.put_nowait(None)
 
-    levels = service.engine.now.runner.loaded.resolved.levels
     shown = [{"name": level.name, "models": [member.model for member in level.members]} for level in levels]
     yield orjson.dumps({"event": "received", "verdict_id": verdict_id, "levels": shown}) + b"\n"
     task = asyncio.create_task(work())

@@ -66,8 +66,8 @@ async def feedback(request: Request) -> Response:
         found = await asyncio.to_thread(service.store.verdict, given.verdict_id)
         if found is None or label is None:
             raise ProblemError("not-found", f"no verdict {given.verdict_id}; it may be older than what is kept")
-        verdict = orjson.loads(found)
-        detected = verdict[f"{service.engine.now.runner.loaded.resolved.question.id}_detected"]
+        # The key is named after the question of then, which another cascade may have replaced.
+        detected = next(value for key, value in orjson.loads(found).items() if key.endswith("_detected"))
         picture = None
         if given.image is not None:
             picture = await keep_picture(service, from_base64(given.image, service.engine.limits))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import logging
 import os
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -106,10 +107,7 @@ class Service:
     async def start(self, *, wait: bool) -> None:
         """Begin to load; with `wait`, return when it is ready."""
         self.rates = await Rates.open(self.options.redis, workers=self.options.workers or 1)
-        told = self.store.control(self.run)
-        first: dict[str, Any] = (
-            json.loads(told["generation"]) if "generation" in told else {"number": 1, "cascade": None, "policy": None}
-        )
+        first = self._told() or {"number": 1, "cascade": None, "policy": None}
         loading = asyncio.create_task(self.engine.start(first["number"], first["cascade"], first["policy"]))
         self._tasks = [loading, asyncio.create_task(self._tick())]
         if wait:
@@ -127,13 +125,31 @@ class Service:
         await asyncio.to_thread(self.store.close)
 
     async def reload(self, cascade: str | None, policy: str | None) -> int:
-        """Load another cascade or policy here, then tell the other workers; returns the generation's number."""
-        now = self.engine.now
-        chosen, rule = cascade or now.cascade, policy if policy is not None or cascade is not None else now.policy
-        new = await self.engine.change(now.number + 1, chosen, rule)
-        told = {"number": new.number, "cascade": chosen, "policy": rule}
-        await self.store.set_control(self.run, "generation", json.dumps(told))
+        """Load another cascade or policy here, then tell the other workers; returns the generation's number.
+
+        One worker of all does so at a time, and begins with what they were told last: two that are asked at once would
+        otherwise give the same number to different cascades, and stay apart.
+        """
+        async with self._alone():
+            now, told = self.engine.now, self._told()
+            chosen = cascade or (told["cascade"] if told else now.cascade)
+            rule = policy if policy is not None or cascade is not None else told["policy"] if told else now.policy
+            new = await self.engine.change(max(now.number, told["number"] if told else 0) + 1, chosen, rule)
+            mine = {"number": new.number, "cascade": chosen, "policy": rule}
+            await self.store.set_control(self.run, "generation", json.dumps(mine))
         return new.number
+
+    @contextlib.asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Hold what only one worker of all may hold."""
+        with (self.store.folder / "reload.lock").open("wb") as file:
+            await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
+            yield
+
+    def _told(self) -> dict[str, Any] | None:
+        """The generation that all workers were told to have; None: the first one."""
+        found = self.store.control(self.run).get("generation")
+        return None if found is None else dict(json.loads(found))
 
     def snapshot(self) -> dict[str, Any]:
         """How this worker is, as plain data for the others."""
