@@ -16,11 +16,11 @@ import pytest
 for folder in (Path(__file__).parent, Path(__file__).parents[1] / "image"):
     sys.path.insert(0, str(folder))  # for service_process.py and picture_files.py: test folders are not packages
 
-import picture_files as files
-from service_process import Gate, Make, ServiceProcess, plain
+import picture_files as files  # noqa: E402  # found by the lines above
+from service_process import Gate, Make, ServiceProcess, plain  # noqa: E402
 
-from natix_cascade.run.cascade import Cascade
-from natix_cascade.testing import render_scene
+from natix_cascade.run.cascade import Cascade  # noqa: E402
+from natix_cascade.testing import render_scene  # noqa: E402
 
 
 @cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ from natix_cascade.testing import ScriptedModel, scripted_cascade
 def scripted(cascade: str, *, policy: str | None, cards: str | None, threads: int | None) -> LoadedCascade:
     """A cascade by the name of what its models do.
 
-    ``bright``: P(yes) is the brightness; ``dark``: it is the darkness; ``gated``: as bright, but red pictures wait at the
-    test's gate; ``silent``: no answer while the file of ``NATIX_TEST_SILENT`` is there; ``cats``: another question;
+    ``bright``: P(yes) is the brightness; ``dark``: it is the darkness; ``gated``: as bright, but red pictures wait at
+    the test's gate; ``silent``: no answer while the file of ``NATIX_TEST_SILENT`` is there; ``cats``: another question;
     ``wrong``, ``broken``: cannot be loaded.
     """
     assert cards is None
@@ -30,9 +29,9 @@ def scripted(cascade: str, *, policy: str | None, cards: str | None, threads: in
     if cascade == "broken":
         raise ValueError("the loader has a fault")
     answers = {"dark": lambda pixels: 1 - _bright(pixels), "gated": _gated, "silent": _silent}.get(cascade, _bright)
-    words = {"positive": "cat", "negative": "no cat"} if cascade == "cats" else {}
-    first = ScriptedModel("first", answers, **words)
-    second = ScriptedModel("second", _bright, **words)
+    yes, no = ("cat", "no cat") if cascade == "cats" else ("roadwork", "none")
+    first = ScriptedModel("first", answers, positive=yes, negative=no)
+    second = ScriptedModel("second", _bright, positive=yes, negative=no)
     resolved, models = scripted_cascade([first, second], name=cascade)
     return LoadedCascade(resolved, {}, models=models)
 
@@ -44,9 +43,9 @@ def _bright(pixels: np.ndarray[Any, Any]) -> float:
 def _gated(pixels: np.ndarray[Any, Any]) -> float:
     red, green, blue = pixels.reshape(-1, 3).mean(axis=0)
     if red > green + 100 and red > blue + 100:
-        with contextlib.suppress(ConnectionError):  # a gate that is gone is open
-            with socket.create_connection(("127.0.0.1", int(os.environ["NATIX_TEST_GATE"]))) as gate:
-                gate.recv(1)
+        where = "127.0.0.1", int(os.environ["NATIX_TEST_GATE"])
+        with contextlib.suppress(ConnectionError), socket.create_connection(where) as gate:  # one that is gone is open
+            gate.recv(1)
         return 0.95
     return _bright(pixels)
 
@@ -55,6 +54,3 @@ def _silent(pixels: np.ndarray[Any, Any]) -> float:
     if Path(os.environ["NATIX_TEST_SILENT"]).exists():
         raise ModelError("the server of this model is away")
     return _bright(pixels)
-
-
-Script = Callable[[np.ndarray[Any, Any]], float]

@@ -58,13 +58,14 @@ class ServiceProcess:
         self._check = check
         self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         paths = os.pathsep.join((str(_SOURCE), str(_HERE)))
+        self.environment = {**os.environ, "PYTHONPATH": paths, **(env or {})}
+        command = [sys.executable, "-m", "natix_cascade", "serve"]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "natix_cascade", "serve", "--port", "0", "--json", "--state", self.state]
-                + list(arguments),
+                [*command, "--port", "0", "--json", "--state", str(self.state), *arguments],
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": paths, **(env or {})},
+                env=self.environment,
                 start_new_session=True,
             )
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -21,7 +21,6 @@ from mutate import mutate
 from PIL import Image
 from service_process import SCRIPTED, Make, ServiceProcess, eventually, kind, raw, received
 
-from natix_cascade.image import decode
 from natix_cascade.run.cascade import Cascade
 
 SCENE = files.scene()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
@@ -53,7 +54,7 @@ def form(given: list[Part], boundary: str = "x") -> bytes:
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     marks = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[first:last] for first, last in zip(marks, marks[1:], strict=False)]
+    return [data[first:last] for first, last in itertools.pairwise(marks)]
 
 
 @given(

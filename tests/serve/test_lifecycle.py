@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import psutil
@@ -119,8 +119,7 @@ def test_8_what_takes_longer_than_that_is_cut(gated: Callable[..., ServiceProces
         service.terminate()
     answer = answers[0]
     assert isinstance(answer, httpx.TransportError) or kind(answer) == "draining"
-    gate.close()  # Python waits for the model's thread
-    service.end()
+    assert service.end() == 0  # although the model still hangs
 
 
 def test_8_admin_drain_does_the_same(gated: Callable[..., ServiceProcess], gate: Gate, red: bytes) -> None:
@@ -211,7 +210,7 @@ class Traffic:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
 
-    def __enter__(self) -> Traffic:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -371,7 +370,8 @@ def test_13_kill_9_of_everything_loses_nothing_acknowledged(
         before = len(feedback)
         with ThreadPoolExecutor(4) as pool:
             futures = [pool.submit(work, service) for _ in range(4)]
-            eventually(lambda wanted=before + rng.randrange(10, 80): len(feedback) >= wanted)  # type: ignore[misc]
+            wanted = before + rng.randrange(10, 80)
+            eventually(lambda wanted=wanted: len(feedback) >= wanted)  # type: ignore[misc]
             service.kill()
         for future in futures:
             future.result()

@@ -33,7 +33,8 @@ def test_errors_of_the_library(error: Exception, status: int, kind: str) -> None
 
 
 def test_each_picture_error_has_the_status_that_it_carries() -> None:
-    for error in (errors.PictureError, *errors.PictureError.__subclasses__()):
+    kinds: list[type[errors.PictureError]] = [errors.PictureError, *errors.PictureError.__subclasses__()]
+    for error in kinds:
         assert problem_of(error("x")).status == error.status
 
 
