@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -38,7 +40,8 @@ async def reload(request: Request) -> Response:
         first = error.errors(include_url=False, include_context=False)[0]
         raise ProblemError("invalid", f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}") from None
     try:
-        number = await service.reload(wanted.cascade, wanted.policy)
+        # Once begun it goes on, whether or not the client stays: all workers are told, or none has changed.
+        number = await asyncio.shield(asyncio.create_task(service.reload(wanted.cascade, wanted.policy)))
     except ProblemError:
         raise
     except (CascadeError, OSError) as error:
@@ -53,9 +56,13 @@ async def drain(request: Request) -> Response:
     """Stop accepting, finish what is under way, end."""
     service: Service = request.app.state.service
     service.draining = True
+    await asyncio.shield(asyncio.create_task(_leave(service)))
+    return _json({"draining": True, "in_flight": service.in_flight}, 202)
+
+
+async def _leave(service: Service) -> None:
     await service.store.set_control(service.run, "drain", "1")
     service.leave()
-    return _json({"draining": True, "in_flight": service.in_flight}, 202)
 
 
 async def breakers(request: Request) -> Response:

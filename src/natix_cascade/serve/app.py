@@ -47,6 +47,7 @@ def create_app(service: Service, *, wait: bool = False) -> Any:
         description="A cascade of vision models answers one question about pictures.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.service = service
@@ -80,7 +81,7 @@ async def infer_one(request: Request) -> Response:
 
 def metrics_app(service: Service) -> Any:
     """The application on the port of the metrics: nothing but `/metrics` and `/health`."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.service = service
     app.add_api_route("/metrics", info.metrics, methods=["GET"])
     app.add_api_route("/health", info.health, methods=["GET"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
@@ -59,31 +60,38 @@ async def _answers(
     places = asyncio.Semaphore(max(1, service.options.max_in_flight // 2))
     failed = pictures = 0
 
+    def done(size: int, _: object) -> None:
+        places.release()
+        reader.memory.give(size)
+
     async def work(item: _Item) -> None:
-        try:
-            ready.put_nowait(await _judged(service, item, options))
-        finally:
-            places.release()
-            reader.memory.give(len(item.content))
+        ready.put_nowait(await _judged(service, item, options))
+
+    async def read_all(group: asyncio.TaskGroup) -> None:
+        nonlocal pictures
+        async for item in items:
+            if pictures == service.options.max_pictures:
+                raise ProblemError("too-large", f"a batch may have {pictures} pictures; send several batches")
+            pictures += 1
+            reader.until = asyncio.get_running_loop().time() + service.options.body_timeout_s
+            await places.acquire()
+            try:
+                reader.memory.take(len(item.content))
+            except ProblemError:
+                places.release()
+                raise
+            one = group.create_task(work(item))
+            one.add_done_callback(functools.partial(done, len(item.content)))  # also where it never began
 
     async def read() -> None:
-        nonlocal pictures
         try:
             async with asyncio.TaskGroup() as group:
-                async for item in items:
-                    pictures += 1
-                    if pictures > service.options.max_pictures:
-                        raise ProblemError(
-                            "too-large",
-                            f"a batch may have {service.options.max_pictures} pictures; send several batches",
-                        )
-                    reader.until = asyncio.get_running_loop().time() + service.options.body_timeout_s
-                    await places.acquire()
-                    reader.memory.take(len(item.content))
-                    group.create_task(work(item))
-        except* CascadeError as group_of:
-            problem = problem_of(_first(group_of))
-            ready.put_nowait({"index": None, "name": None, "status": problem.status, "problem": problem.as_dict(_PATH)})
+                try:
+                    await read_all(group)
+                except CascadeError as error:  # what has come before is judged all the same
+                    problem = problem_of(error)
+                    line = {"index": None, "name": None, "status": problem.status, "problem": problem.as_dict(_PATH)}
+                    ready.put_nowait(line)
         finally:
             ready.put_nowait(None)
 
@@ -92,6 +100,7 @@ async def _answers(
         while (line := await ready.get()) is not None:
             failed += line["status"] != 200  # noqa: PLR2004  # HTTP's OK
             yield orjson.dumps(line) + b"\n"
+        await task
         yield orjson.dumps({"done": True, "pictures": pictures, "failed": failed}) + b"\n"
     finally:
         task.cancel()
@@ -157,10 +166,3 @@ async def _lines(reader: BodyReader, longest: int) -> AsyncGenerator[bytes, None
             raise ProblemError("too-large", "a line is longer than the largest picture")
     if rest:
         yield bytes(rest)
-
-
-def _first(group: BaseExceptionGroup[CascadeError]) -> Exception:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error if isinstance(error, Exception) else CascadeError("the batch was cut short")

@@ -257,15 +257,26 @@ async def parts(reader: BodyReader, content_type: str, *, most_part: int) -> Asy
         )
     form = _Form(most_part)
     parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]  # a typed dict of the same names
-    try:
-        async for piece in reader.pieces():
-            if piece:
-                parser.write(piece)
-            ready, form.done = form.done, []
-            for part in ready:
-                yield part
-        parser.finalize()
-    except MultipartParseError as error:
-        raise ProblemError("bad-request", f"the form cannot be read: {error}") from None
+    async for piece in reader.pieces():
+        broken = _fed(parser.write, piece) if piece else None
+        ready, form.done = form.done, []
+        for part in ready:  # what was complete before it broke
+            yield part
+        if broken is not None:
+            raise broken
+    broken = _fed(parser.finalize)
+    if broken is not None:
+        raise broken
     if not form.ended:
         raise ProblemError("bad-request", "the form ends in the middle; its last boundary is missing")
+
+
+def _fed(feed: Callable[..., object], *piece: bytes) -> ProblemError | None:
+    """Hand a piece to the parser; returns what it finds wrong."""
+    try:
+        feed(*piece)
+    except MultipartParseError as error:
+        return ProblemError("bad-request", f"the form cannot be read: {error}")
+    except ProblemError as error:
+        return error
+    return None

@@ -51,12 +51,12 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path, status = scope["path"], 500
+        path, status, begun = scope["path"], 500, False
 
         async def counted(message: MutableMapping[str, Any]) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 message["headers"] = [*message.get("headers", ()), *_SECURITY]
             await send(message)
 
@@ -69,7 +69,12 @@ class Door:
             else:
                 await self._app(scope, receive, counted)
         except asyncio.CancelledError:
-            status = 499  # the client has left
+            if self._service.draining and not begun:  # it takes longer than the service may stay
+                await _answer(
+                    Problem("draining", "the service has left before the answer; ask another one", 1.0), path, counted
+                )
+            else:
+                status = 499  # the client has left
         finally:
             self._service.metrics.counted(_endpoint(scope), str(status))
 

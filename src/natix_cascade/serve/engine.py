@@ -201,7 +201,12 @@ class Engine:
         except (ImportError, AttributeError) as error:
             raise CascadeError(f"no loader {options.loader!r}: {error}; write module:callable") from error
         threads = options.threads or max(1, cores() // (options.workers or 1))
-        return cast("LoadedCascade", found(cascade, policy=policy, cards=options.cards, threads=threads))
+        try:
+            return cast("LoadedCascade", found(cascade, policy=policy, cards=options.cards, threads=threads))
+        except (CascadeError, OSError):
+            raise
+        except Exception as error:  # a loader of one's own may fail in any way
+            raise CascadeError(f"the loader {options.loader!r} failed: {type(error).__name__}: {error}") from error
 
     def _runner_options(self) -> Any:
         options = self._options.runner

@@ -46,7 +46,7 @@ class InferOptions(BatchOptions):
 
     explain: bool = Field(False, description="Add the explanation")
     place: Annotated[Place | None, BeforeValidator(_place)] = Field(None, description=_PLACE)
-    label: bool | str | None = Field(None, description="The truth, if you know it", max_length=100)
+    label: bool | Annotated[str, Field(max_length=100)] | None = Field(None, description="The truth, if you know it")
     name: str | None = Field(None, max_length=200, description="Your name for the picture")
     augment: Literal["L0", "L1", "L2", "L3"] | None = Field(None, description="Judge it as Subnet 72 would send it")
     seed: int = Field(0, ge=0, le=2**53, description="Of the augmentation")

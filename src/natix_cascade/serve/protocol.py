@@ -67,6 +67,7 @@ def protocol_of(*, header_timeout_s: float, max_header_bytes: int, max_connectio
             super().on_headers_complete()
 
         def on_message_complete(self) -> None:
+            self._stop_timer()
             self._in_headers = True
             if self.cycle is not None:
                 super().on_message_complete()
@@ -74,6 +75,12 @@ def protocol_of(*, header_timeout_s: float, max_header_bytes: int, max_connectio
         def on_body(self, body: bytes) -> None:
             if self.cycle is not None:
                 super().on_body(body)
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if not self._in_headers and self._timer is None and not self.transport.is_closing():
+                # Refused before its body was there: the rest is thrown away, but not for ever.
+                self._timer = self.loop.call_later(header_timeout_s, self._too_slow)
 
         def _start_asgi_task(self, cycle: Any, app: Any) -> None:
             self._task = task = self.loop.create_task(cycle.run_asgi(app))

@@ -64,8 +64,9 @@ async def feedback(request: Request) -> Response:
         label = label_of(service, given.label)
         if label is None:
             raise ProblemError("invalid", "label: what is true? write true or false")
-        verdict = orjson.loads(await _find(service, given.verdict_id))
-        detected = verdict[f"{service.engine.now.runner.loaded.resolved.question.id}_detected"]
+        found = orjson.loads(await _find(service, given.verdict_id))
+        # The key is named after the question of then, which another cascade may have replaced.
+        detected = next(value for key, value in found.items() if key.endswith("_detected"))
         picture = None
         if given.image is not None:
             picture = await keep_picture(service, from_base64(given.image, service.engine.limits))

@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS workers (
   PRIMARY KEY (run, worker)
 ) WITHOUT ROWID;
 """
-_BUSY_MS = 5000
+_BUSY_MS, _SHORT_MS = 5000, 50
 _MOST_AT_ONCE = 512
 _PRUNE_EVERY = 2000
 _PACE_S = 0.1  # between two transactions of verdicts
@@ -114,6 +114,7 @@ class Store:
                     f"the store {self.path} is of version {version}, not {_VERSION}; give another --state"
                 )
             self._reader.executescript(_SCHEMA)
+            self._recover(self._reader)
             self._journal = Journal(folder)
         except (OSError, sqlite3.Error) as error:
             raise CascadeError(f"the store {self.path} cannot be opened: {error}; give another --state") from error
@@ -171,11 +172,10 @@ class Store:
         found = self._read(sql, (run,))
         return found[0] if found else None
 
-    async def set_worker(self, run: str, worker: int, pid: int, body: bytes) -> None:
+    async def set_worker(self, run: str, worker: int, pid: int, body: bytes, *, timeout_s: float | None = None) -> None:
         """Say how a worker is."""
-        await self._write(
-            "INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?)", (run, worker, pid, time.time(), body)
-        )
+        sql = "INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?)"
+        await self._write(sql, (run, worker, pid, time.time(), body), timeout_s=timeout_s)
 
     def control(self, run: str) -> dict[str, str]:
         """What the workers of a run were told."""
@@ -239,7 +239,6 @@ class Store:
 
     def _work(self) -> None:
         connection = self._open()
-        self._recover(connection)
         due, last = 0.0, False
         while not last:
             writes, last = self._gather(due - time.monotonic() if self._pending else None)
@@ -285,6 +284,7 @@ class Store:
     def _file(self, connection: sqlite3.Connection) -> None:
         """Verdicts from the journal into SQLite."""
         rows = list(self._pending.items())
+        connection.execute(f"PRAGMA busy_timeout = {_SHORT_MS}")  # it can wait, and new verdicts cannot
         try:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany("INSERT OR IGNORE INTO verdicts VALUES (?, ?)", rows)
@@ -297,6 +297,8 @@ class Store:
             _rolled_back(connection)
             _log.error("the store %s cannot be written: %s", self.path, error)  # one line is enough
             return
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
         self._pending.clear()
         if self._journal.size > _JOURNAL_BYTES:
             self._journal.clear()

@@ -23,7 +23,9 @@ import orjson
 
 from natix_cascade.errors import CascadeError
 from natix_cascade.run.loaded import cores
+from natix_cascade.serve.key_file import KeyFile
 from natix_cascade.serve.options import ServeOptions
+from natix_cascade.serve.rate import check_rate
 from natix_cascade.serve.store import Store
 from natix_cascade.serve.worker import Task, bind, work
 
@@ -33,6 +35,7 @@ _MOST_WORKERS = 8
 _QUICK_S = 10.0  # a worker that dies sooner did not work at all
 _MOST_QUICK = 5
 _LONGEST_PAUSE_S = 8.0
+_LOOK_S = 0.2
 _KILL_S = 10.0  # beyond the time for draining
 _log = logging.getLogger("natix_cascade.supervisor")
 
@@ -87,7 +90,7 @@ class Supervisor:
                 if not ready and self._all_ready(store):
                     ready = True
                     on_ready(time.monotonic() - began)
-                multiprocessing.connection.wait([slot.process.sentinel for slot in self._slots], timeout=0.2)
+                self._wait()
                 if not self._leaving and not self._revive(metrics):
                     return 1
             return self._end()
@@ -107,6 +110,14 @@ class Supervisor:
         process = multiprocessing.get_context("spawn").Process(target=work, args=(task,), name=f"natix-worker-{number}")
         process.start()
         return process
+
+    def _wait(self) -> None:
+        """Wait until a worker ends, or a moment; those that have ended already are no news."""
+        alive = [slot.process.sentinel for slot in self._slots if slot.process.is_alive()]
+        if alive:
+            multiprocessing.connection.wait(alive, timeout=_LOOK_S)
+        else:
+            time.sleep(_LOOK_S)
 
     def _all_ready(self, store: Store) -> bool:
         told = [orjson.loads(body) for body in store.workers(self.run, younger_than_s=5.0)]
@@ -145,7 +156,8 @@ class Supervisor:
                 _log.error("a worker did not finish in time and is killed")
                 slot.process.kill()
                 slot.process.join()
-            code = code or (1 if slot.process.exitcode else 0)
+            if slot.process.exitcode not in (0, -signal.SIGTERM):  # the latter had not even begun
+                code = 1
         return code
 
 
@@ -155,13 +167,17 @@ def check(options: ServeOptions) -> None:
     Raises
     ------
     CascadeError
-        No keys, and not on loopback; a certificate without its key; no such cascade.
+        No keys, and not on loopback; keys or a rate that cannot be read; a certificate without its key.
     """
     if options.keys is None and not _is_loopback(options.host):
         raise CascadeError(
             f"without keys the service listens on loopback only, and {options.host} is not: make keys with "
             "`natix-cascade keys create --file keys.json --scope infer` and give --keys keys.json"
         )
+    if options.keys is not None:
+        KeyFile.read(Path(options.keys))
+    if options.rate is not None:
+        check_rate(options.rate)
     if (options.tls_cert is None) != (options.tls_key is None):
         raise CascadeError("TLS needs both --tls-cert and --tls-key")
     for file in (options.tls_cert, options.tls_key):
@@ -183,27 +199,27 @@ def serve(options: ServeOptions, *, on_bound: Callable[[ServeOptions], None], on
         See `check`; or the port is taken.
     """
     check(options)
-    try:
-        _probe(options.host, options.port)
-        holder = bind(options.host, options.port)
-    except OSError as error:
-        raise CascadeError(
-            f"cannot listen on {options.host}:{options.port}: {error.strerror or error}; give another --port or --host"
-        ) from error
+    if options.metrics_port is not None:
+        _hold(options.host, options.metrics_port, "--metrics-port").close()
+    holder = _hold(options.host, options.port, "--port")
     workers = options.workers or min(cores(), _MOST_WORKERS)
     ready = replace(options, port=holder.getsockname()[1], workers=workers)
     on_bound(ready)
     return Supervisor(ready, holder).serve(on_ready)
 
 
-def _probe(host: str, port: int) -> None:
-    """See that nobody has the port: sharing it would let two services answer for each other."""
-    if not port:
-        return
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
+def _hold(host: str, port: int, option: str) -> socket.socket:
+    """Take a port that nobody else has: sharing it would let two services answer for each other."""
+    try:
+        if port:
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+        return bind(host, port)
+    except OSError as error:
+        raise CascadeError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; give another {option} or --host"
+        ) from error
 
 
 def _is_loopback(host: str) -> bool:

@@ -22,8 +22,6 @@ from natix_cascade.serve.service import Service
 
 __all__ = ["Task", "bind", "work"]
 
-_GRACE_S = 5.0  # for what remains after the pictures under way are done
-
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -128,7 +126,7 @@ def _config(app: object, options: ServeOptions, *, lifespan: Literal["on", "off"
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=round(options.idle_timeout_s),
-        timeout_graceful_shutdown=round(options.drain_s + _GRACE_S),
+        timeout_graceful_shutdown=max(1, round(options.drain_s)),
         ssl_certfile=options.tls_cert,
         ssl_keyfile=options.tls_key,
         backlog=2048,
