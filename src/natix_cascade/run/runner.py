@@ -43,6 +43,7 @@ __all__ = ["Runner"]
 
 _THIS = np.array([True])
 _COARSE_S = 0.002  # event loops count in milliseconds: their timers may be this early
+_MEASURING = 4  # measuring which batches pay takes at most as long as this many calls may
 _FORGET_S = 30.0  # how long a level that was slow is believed to be slow
 
 
@@ -239,7 +240,7 @@ class Runner:
         return silent
 
     async def _tuned(self, name: str, pixels: NDArray[np.uint8]) -> int:
-        """The useful batch of a model, measured in a thread that a model that hangs may keep."""
+        """The useful batch of a model, measured in a thread that a model that hangs may keep; else as it was said."""
         options = self._options.of(name)
         reply: LoopReply[int] = LoopReply()
 
@@ -250,8 +251,10 @@ class Runner:
                 reply.set_exception(error)
 
         threading.Thread(target=measure, name="natix-tune", daemon=True).start()
-        calls = 2 * options.max_batch.bit_length()
-        return await reply.wait(calls * options.timeout_ms / 1000)
+        try:
+            return await reply.wait(_MEASURING * options.timeout_ms / 1000)
+        except TimeoutError:
+            return options.max_batch
 
     def _level_index(self, name: str | None) -> int:
         if name is None:
