@@ -24,6 +24,7 @@ import psutil
 import pytest
 from service_process import SCRIPTED, Gate, Make, ServiceProcess, eventually, kind, received
 
+from natix_cascade.serve.store import Store
 from natix_cascade.spec.library import POLICIES
 
 TWO = (*SCRIPTED[:-1], "2")
@@ -336,6 +337,7 @@ def test_13_workers_end_with_their_supervisor(make: Make, tmp_path: Path) -> Non
 
 
 def lost(service: ServiceProcess, verdicts: set[str], feedback: set[str]) -> set[str]:
+    Store(service.state).close()  # as the next start does: what is in the journals of the dead goes into the store
     with closing(sqlite3.connect(service.state / "service.sqlite")) as store:
         assert store.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         found = {name for (name,) in store.execute("SELECT id FROM verdicts")}

@@ -22,7 +22,7 @@ from natix_cascade.serve.problems import ProblemError
 from natix_cascade.serve.service import Service, new_id
 from natix_cascade.serve.store import FeedbackRow
 
-__all__ = ["Judged", "judge", "keep_picture", "label_of", "remember_feedback"]
+__all__ = ["Judged", "judge", "keep_picture", "label_of", "remember_feedback", "stamp"]
 
 _SHOWN_SIDE = 960
 _STORE_PATIENCE_S = 1.0  # a store that is slower does not hold up an answer
@@ -81,7 +81,7 @@ async def judge(
     )
     answer: dict[str, Any] = {
         "verdict_id": verdict_id or new_id(),
-        "created": _stamp(time.time()),
+        "created": stamp(time.time()),
         "place": options.place.model_dump() if options.place else None,
         "label": label,
         "stored": True,
@@ -196,6 +196,7 @@ def _data_url(pixels: Any) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(pixels, quality=88)).decode()
 
 
-def _stamp(seconds: float) -> str:
+def stamp(seconds: float) -> str:
+    """Write a time as in ISO 8601: UTC, milliseconds."""
     found = dt.datetime.fromtimestamp(seconds, dt.UTC)
     return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")

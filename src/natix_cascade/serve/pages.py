@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from functools import cache
 from pathlib import Path
@@ -32,10 +33,18 @@ async def static(name: str, request: Request) -> Response:
 
 def _file(name: str, request: Request) -> Response:
     content, tag, kind = _read(name)
-    headers = {"etag": tag, "cache-control": "no-cache", "content-security-policy": _POLICY}
+    headers = {"etag": tag, "cache-control": "no-cache", "content-security-policy": _POLICY, "vary": "accept-encoding"}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["content-encoding"] = "gzip"
+        content = _packed(name)
     return Response(content, media_type=f"{kind}; charset=utf-8", headers=headers)
+
+
+@cache
+def _packed(name: str) -> bytes:
+    return gzip.compress(_read(name)[0], mtime=0)
 
 
 @cache

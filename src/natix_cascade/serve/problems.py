@@ -71,15 +71,19 @@ class Problem:
         """HTTP status."""
         return _TITLES[self.kind][0]
 
-    def as_dict(self, instance: str = "") -> dict[str, str | int]:
+    def as_dict(self, instance: str = "") -> dict[str, str | int | float]:
         """The problem's JSON object; `instance` is the path that was asked."""
-        found: dict[str, str | int] = {
+        found: dict[str, str | int | float] = {
             "type": _BASE + self.kind,
             "title": _TITLES[self.kind][1],
             "status": self.status,
             "detail": self.detail,
         }
-        return found | ({"instance": instance} if instance else {})
+        if instance:
+            found["instance"] = instance
+        if self.retry_after_s is not None:
+            found["retry_after_s"] = self.retry_after_s
+        return found
 
     def as_bytes(self, instance: str = "") -> bytes:
         """The body of the answer."""

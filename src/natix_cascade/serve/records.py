@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from natix_cascade.image.source import from_base64
 from natix_cascade.serve.infer import reader_of
-from natix_cascade.serve.judging import keep_picture, label_of, remember_feedback
+from natix_cascade.serve.judging import keep_picture, label_of, remember_feedback, stamp
 from natix_cascade.serve.problems import ProblemError
 from natix_cascade.serve.service import Service, is_recent
 from natix_cascade.serve.store import FeedbackRow
@@ -110,6 +110,7 @@ def _read(body: bytes) -> FeedbackRequest:
 def _shown(row: FeedbackRow) -> dict[str, Any]:
     return {
         "feedback_id": row.id,
+        "created": stamp(row.created),
         "label": row.label,
         "note": row.note,
         "was_right": row.was_right,

@@ -30,6 +30,7 @@ class ProblemShown(BaseModel):
     status: int
     detail: str
     instance: str | None = None
+    retry_after_s: float | None = None
 
 
 class PlaceShown(BaseModel):
@@ -62,6 +63,7 @@ class FeedbackShown(BaseModel):
     """The truth about a verdict."""
 
     feedback_id: str
+    created: str
     label: bool
     note: str | None
     was_right: bool
