@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -27,10 +29,15 @@ def thresholds(cascade: ResolvedCascade, progress: Progress) -> Floats:
     -------
     (n,) array of float
     """
-    by_level = np.array([level.threshold for level in cascade.levels])
+    by_level = _by_level(tuple(level.threshold for level in cascade.levels))
     level = np.where(progress.exit_level < 0, np.maximum(progress.reached - 1, 0), progress.exit_level)
     chosen: Floats = by_level[level]
     return chosen
+
+
+@lru_cache(maxsize=64)
+def _by_level(thresholds: tuple[float, ...]) -> Floats:
+    return np.array(thresholds)
 
 
 def positive(cascade: ResolvedCascade, progress: Progress) -> Bools:

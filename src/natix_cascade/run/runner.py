@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from natix_cascade.decide import Progress, Round, advance, rounds, start, stop, wanted
+from natix_cascade.decide import Progress, Round, rounds, start, stop, wanted
 from natix_cascade.decide.verdict import Opinion, Verdict
 from natix_cascade.errors import CascadeError, DeadlineError, ModelError, SpecError
 from natix_cascade.image import Limits, Picture, decode
@@ -36,6 +36,7 @@ from natix_cascade.run.loaded import LoadedCascade, cores
 from natix_cascade.run.mail import LoopReply
 from natix_cascade.run.options import RunnerOptions
 from natix_cascade.run.retry import RetryBudget
+from natix_cascade.run.steps import Steps
 from natix_cascade.run.verdicts import Ended, make_verdicts
 from natix_cascade.spec.resolved import Level, Member
 
@@ -135,6 +136,7 @@ class Runner:
             )
             for name in self._cascade.models
         }
+        self._steps = Steps(self._cascade)
         self._level_times = [Latencies(max_age_s=_FORGET_S) for _ in self._cascade.levels]
 
     @property
@@ -380,7 +382,7 @@ class Runner:
             column = one.member.column - turn.first
             scores[0, column] = one.answer.score if one.answer else np.nan
             failed[0, column] = one.failure is not None
-        advance(self._cascade, way.progress, turn, scores, failed)
+        await self._steps.take(way.progress, turn, scores, failed)
         for one in heard:
             card, answer = self._cascade.cards[one.member.model], one.answer
             way.opinions.append(

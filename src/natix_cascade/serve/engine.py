@@ -157,23 +157,17 @@ class Engine:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    @asynccontextmanager
-    async def use(self) -> AsyncIterator[Generation]:
-        """Hold the present generation while something is done with it."""
+    async def detect(self, source: Source, **options: Any) -> Verdict:
+        """Judge one picture; see `Runner.detect`."""
         generation = self.now
         generation.under_way += 1
         generation.idle.clear()
         try:
-            yield generation
+            return await generation.runner.detect(source, **options)
         finally:
             generation.under_way -= 1
             if not generation.under_way:
                 generation.idle.set()
-
-    async def detect(self, source: Source, **options: Any) -> Verdict:
-        """Judge one picture; see `Runner.detect`."""
-        async with self.use() as generation:
-            return await generation.runner.detect(source, **options)
 
     async def stop(self, limit_s: float) -> None:
         """Finish what is under way within the limit, and free all."""
