@@ -54,6 +54,12 @@ def protocol_of(*, header_timeout_s: float, max_header_bytes: int, max_connectio
             if before and self._in_headers and self._header_bytes > max_header_bytes:
                 self._refuse(431, "Request headers are too large.")
 
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            if self._timer is None:  # it came in one piece with the end of the request before
+                self._timer = self.loop.call_later(header_timeout_s, self._too_slow)
+                self._header_bytes = max(1, self._header_bytes)
+
         def on_headers_complete(self) -> None:
             self._stop_timer()
             self._in_headers = False
