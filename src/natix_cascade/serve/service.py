@@ -87,9 +87,12 @@ class Service:
     _shared: _Shared | None = None
     _shared_of: int = 0
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _batches: asyncio.Semaphore = field(init=False)
+    _freed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         options = self.options
+        self._batches = asyncio.Semaphore(max(1, options.max_in_flight // 2))
         self.engine = Engine(options, (self.metrics,))
         self.store = Store(Path(options.state), keep=options.keep_verdicts)
         self.keys = Keys(Path(options.keys) if options.keys else None)
@@ -244,7 +247,28 @@ class Service:
         try:
             yield
         finally:
-            self.in_flight -= 1
+            self._leave_place()
+
+    async def take_batch_place(self) -> None:
+        """Wait for a place for one picture of a batch; all batches together take half of the places at most."""
+        await self._batches.acquire()
+        try:
+            while self.full:
+                self._freed.clear()
+                await self._freed.wait()
+        except BaseException:
+            self._batches.release()
+            raise
+        self.in_flight += 1
+
+    def give_batch_place(self) -> None:
+        """Give it back."""
+        self._leave_place()
+        self._batches.release()
+
+    def _leave_place(self) -> None:
+        self.in_flight -= 1
+        self._freed.set()
 
     def overloaded(self) -> ProblemError:
         """What is answered when there is no place."""
