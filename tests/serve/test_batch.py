@@ -143,6 +143,7 @@ def test_answers_come_while_the_body_is_still_being_sent(small: ServiceProcess, 
         answer.close()
 
 
+@pytest.mark.slow
 def test_a_client_that_sends_everything_before_it_reads_gets_everything(
     make: Make, tmp_path: Path, white: bytes
 ) -> None:

@@ -207,6 +207,8 @@ class Service:
                 await self._share()
             except CascadeError as error:
                 _log.error("%s", error)  # one line is enough
+            except Exception:  # noqa: BLE001  # a worker that says nothing more would be lost to the others
+                _log.exception("the other workers could not be told")
             await asyncio.sleep(_TICK_S)
 
     async def _obey(self, told: dict[str, str]) -> None:
