@@ -143,7 +143,7 @@ def test_8_sigterm_before_it_is_ready_ends_well(make: Make, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_8_nothing_is_left_behind(make: Make, tmp_path: Path) -> None:
-    service = make(*TWO, "--cascade", "bright", folder=tmp_path, env={"TMPDIR": str(tmp_path)})
+    service = make(*TWO, "--cascade", "bright", folder=tmp_path)
     family = psutil.Process(service.process.pid).children(recursive=True)
     assert len([each for each in family if "spawn_main" in " ".join(each.cmdline())]) == 2
     service.stop()
