@@ -17,6 +17,7 @@
     │   └── QueueFullError           too many pictures wait for it
     ├── ManifestError        a manifest or a results file cannot be read
     ├── RecordsError         records cannot be read, or do not hold what is asked of them
+    ├── StoreError           the service's store cannot be read or written
     ├── PlanError            no plan keeps what was asked for
     └── DeadlineError        time ran out before any model answered
 """
@@ -39,6 +40,7 @@ __all__ = [
     "QueueFullError",
     "RecordsError",
     "SpecError",
+    "StoreError",
     "TransientModelError",
     "UnsupportedFormatError",
 ]
@@ -114,6 +116,10 @@ class ManifestError(CascadeError):
 
 class RecordsError(CascadeError):
     """Records cannot be read, or do not hold what is asked of them."""
+
+
+class StoreError(CascadeError):
+    """The service's store cannot be read or written."""
 
 
 class PlanError(CascadeError):

@@ -58,7 +58,7 @@ class ServiceProcess:
         self._check = check
         self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         paths = os.pathsep.join((str(_SOURCE), str(_HERE)))
-        self.environment = {**os.environ, "PYTHONPATH": paths, **(env or {})}
+        self.environment = {**os.environ, "PYTHONPATH": paths, "TMPDIR": str(folder), **(env or {})}
         command = [sys.executable, "-m", "natix_cascade", "serve"]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(

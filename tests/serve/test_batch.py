@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +143,7 @@ def test_answers_come_while_the_body_is_still_being_sent(small: ServiceProcess, 
         answer.close()
 
 
+@pytest.mark.slow
 def test_a_client_that_sends_everything_before_it_reads_gets_everything(
     make: Make, tmp_path: Path, white: bytes
 ) -> None:
@@ -169,7 +172,7 @@ def test_a_client_that_leaves_stops_its_work(gated: ServiceProcess, gate: Gate, 
         def in_flight() -> int:
             return int(client.get("/v1/status").json()["in_flight"])
 
-        for _ in range(3):
+        for turn in range(3):
             with gated.connect() as connection:
                 connection.sendall(
                     b"POST /v1/batch-infer HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n"
@@ -178,12 +181,58 @@ def test_a_client_that_leaves_stops_its_work(gated: ServiceProcess, gate: Gate, 
                 piece = line(red) * 10
                 connection.sendall(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
                 eventually(lambda: in_flight() == 4)  # half of the places: a batch leaves room for single pictures
+                if not turn:
+                    gate.knocked()  # from here on the model hangs
             eventually(lambda: in_flight() == 0)
-        gate.knocked()
         gate.close()
         answer, last = answers(client, content=line(red) * 10, headers=NDJSON)
         assert last["failed"] == 0
         assert len(answer) == 10
+
+
+def test_many_batches_leave_half_of_the_places_to_single_pictures(
+    gated: ServiceProcess, gate: Gate, red: bytes
+) -> None:
+    with gated.client() as client, ThreadPoolExecutor(7) as pool:
+
+        def in_flight() -> int:
+            return int(client.get("/v1/status").json()["in_flight"])
+
+        def batch(_: int) -> dict[str, Any]:
+            with gated.client() as own:
+                return answers(own, content=line(red) * 5, headers=NDJSON)[1]
+
+        def single(_: int) -> int:
+            with gated.client() as own:
+                return own.post("/v1/infer", content=red).status_code
+
+        batches = [pool.submit(batch, number) for number in range(3)]
+        eventually(lambda: in_flight() == 4)
+        singles = [pool.submit(single, number) for number in range(4)]
+        eventually(lambda: in_flight() == 8)
+        assert client.post("/v1/infer", content=red).status_code == 503
+        gate.close()
+        assert [each.result() for each in batches] == [{"done": True, "pictures": 5, "failed": 0}] * 3
+        assert [each.result() for each in singles] == [200] * 4
+
+
+def test_who_waits_for_a_place_is_not_slow(make: Make, gate: Gate, tmp_path: Path, red: bytes, white: bytes) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text("body_timeout_s = 0.3\nmax_in_flight = 2\n")
+    service = make(*SCRIPTED, "--cascade", "gated", "--config", str(config), folder=tmp_path, env=gate.env)
+    with service.connect() as connection:
+        connection.sendall(
+            b"POST /v1/batch-infer HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+            b"content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
+        for piece in (line(red), line(red), line(white)):
+            connection.sendall(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        gate.knocked()
+        time.sleep(0.5)  # longer than a body may take
+        gate.close()
+        connection.sendall(b"0\r\n\r\n")
+        assert b'"pictures":3,"failed":0' in received(connection)
+    service.stop()
 
 
 def test_more_pictures_than_allowed_do_not_spoil_the_first(small: ServiceProcess, white: bytes) -> None:

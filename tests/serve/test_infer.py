@@ -307,6 +307,7 @@ def test_feedback_with_a_bad_picture_is_refused_and_not_stored(client: httpx.Cli
     assert (bad.status_code, kind(bad)) == (400, "bad-request")
 
 
+@pytest.mark.slow
 def test_a_thousand_answers_are_all_in_the_store(service: ServiceProcess, scenes: list[bytes]) -> None:
     def many(part: int) -> list[str]:
         with service.client() as own:

@@ -114,6 +114,7 @@ def test_8_what_is_under_way_is_finished_and_nothing_else_begun(
     assert service.end() == 0
 
 
+@pytest.mark.slow
 def test_8_what_takes_longer_than_that_is_cut(gated: Callable[..., ServiceProcess], gate: Gate, red: bytes) -> None:
     service = gated("--drain-s", "0.3")
     with asked(service, gate, red) as answers:
@@ -141,8 +142,9 @@ def test_8_sigterm_before_it_is_ready_ends_well(make: Make, tmp_path: Path) -> N
     service.stop()
 
 
+@pytest.mark.slow
 def test_8_nothing_is_left_behind(make: Make, tmp_path: Path) -> None:
-    service = make(*TWO, "--cascade", "bright", folder=tmp_path, env={"TMPDIR": str(tmp_path)})
+    service = make(*TWO, "--cascade", "bright", folder=tmp_path)
     family = psutil.Process(service.process.pid).children(recursive=True)
     assert len([each for each in family if "spawn_main" in " ".join(each.cmdline())]) == 2
     service.stop()
@@ -154,6 +156,7 @@ def test_8_nothing_is_left_behind(make: Make, tmp_path: Path) -> None:
 # 9: ready -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_9_not_ready_while_a_required_model_is_silent(make: Make, tmp_path: Path, white: bytes) -> None:
     silence = tmp_path / "silent"
     silence.touch()
@@ -263,6 +266,7 @@ def test_10_reload_drops_no_request_and_reaches_all_workers(make: Make, tmp_path
     service.stop()
 
 
+@pytest.mark.slow
 def test_10_two_reloads_at_different_workers_agree(make: Make, tmp_path: Path) -> None:
     service = make(*TWO, "--cascade", "bright", folder=tmp_path)
     for number in range(2, 12):  # each over a new connection, faster than workers look
@@ -310,6 +314,7 @@ def test_10_a_policy_for_other_weights_is_refused(client: httpx.Client, tmp_path
 # 13: nothing is lost ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_13_a_worker_that_is_killed_is_started_again(make: Make, tmp_path: Path, white: bytes) -> None:
     service = make(*TWO, "--cascade", "bright", folder=tmp_path)
     first = service.workers()
@@ -328,6 +333,7 @@ def test_13_a_worker_that_is_killed_is_started_again(make: Make, tmp_path: Path,
     service.stop()
 
 
+@pytest.mark.slow
 def test_13_workers_end_with_their_supervisor(make: Make, tmp_path: Path) -> None:
     service = make(*TWO, "--cascade", "bright", folder=tmp_path)
     workers = [psutil.Process(pid) for pid in service.workers()]
@@ -345,12 +351,9 @@ def lost(service: ServiceProcess, verdicts: set[str], feedback: set[str]) -> set
     return (verdicts - found) | (feedback - said)
 
 
-@pytest.mark.parametrize(
-    "turns", [2, pytest.param(10, marks=[pytest.mark.slow, pytest.mark.timeout(300)])], ids=["few", "many"]
-)
-def test_13_kill_9_of_everything_loses_nothing_acknowledged(
-    make: Make, tmp_path: Path, white: bytes, turns: int
-) -> None:
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_13_kill_9_of_everything_loses_nothing_acknowledged(make: Make, tmp_path: Path, white: bytes) -> None:
     verdicts: set[str] = set()
     feedback: set[str] = set()
     rng = random.Random(13)  # noqa: S311  # no secret
@@ -367,7 +370,7 @@ def test_13_kill_9_of_everything_loses_nothing_acknowledged(
             except httpx.TransportError:
                 return  # it has been killed
 
-    for _ in range(turns):
+    for _ in range(8):
         service = make(*TWO, "--cascade", "bright", folder=tmp_path)
         before = len(feedback)
         with ThreadPoolExecutor(4) as pool:
@@ -385,6 +388,38 @@ def test_13_kill_9_of_everything_loses_nothing_acknowledged(
     pictures = list((again.state / "pictures").rglob("*"))
     assert [path.suffix for path in pictures if path.is_file()] == [".jpg"]  # nothing half-written
     again.stop()
+
+
+@pytest.mark.slow
+def test_13_an_answer_does_not_wait_for_a_locked_store(make: Make, tmp_path: Path, white: bytes) -> None:
+    service = make(*SCRIPTED, "--cascade", "bright", folder=tmp_path)
+    with service.client() as client:
+        with closing(sqlite3.connect(service.state / "service.sqlite", isolation_level=None)) as lock:
+            lock.execute("BEGIN IMMEDIATE")
+            found = client.post("/v1/infer", content=white).json()
+            assert found["stored"] is False  # and says so
+            assert client.get("/v1/status").status_code == 200
+            assert "natix_unstored_total 1.0" in client.get("/metrics").text
+            lock.execute("ROLLBACK")
+        again = client.post("/v1/infer", content=white).json()
+        assert again["stored"] is True
+        assert client.get(f"/v1/verdicts/{again['verdict_id']}").status_code == 200
+    service.stop()
+
+
+@pytest.mark.slow
+def test_13_what_a_worker_cannot_tell_does_not_stop_it(make: Make, tmp_path: Path) -> None:
+    service = make(*SCRIPTED, "--cascade", "bright", folder=tmp_path)
+    with closing(sqlite3.connect(service.state / "service.sqlite")) as store, store:
+        run = store.execute("SELECT run FROM workers").fetchone()[0]
+        store.execute("INSERT INTO control VALUES (?, 'generation', 'not JSON')", (run,))
+    eventually(lambda: "could not be told" in service.log())
+    with closing(sqlite3.connect(service.state / "service.sqlite")) as store, store:
+        store.execute("DELETE FROM control")
+    with service.client() as client:
+        assert client.post("/v1/admin/reload", json={"cascade": "dark"}).json()["generation"] == 2
+    eventually(lambda: generations(service) == {(2, "dark@1")})
+    service.stop()
 
 
 # And more -----------------------------------------------------------------------------------------------------------
@@ -453,6 +488,7 @@ def test_a_deadline_is_kept_while_a_model_hangs(gated: Callable[..., ServiceProc
     service.stop()
 
 
+@pytest.mark.slow
 def test_it_listens_on_ipv6_too(make: Make, tmp_path: Path, white: bytes) -> None:
     with socket.socket(socket.AF_INET6) as probe:
         try:

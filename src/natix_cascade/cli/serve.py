@@ -24,7 +24,7 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address; without --keys on loopback only.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8000,
     metrics_port: Annotated[
-        int | None, typer.Option("--metrics-port", help="Serve /metrics on a port of its own.", min=0, max=65535)
+        int | None, typer.Option("--metrics-port", help="Serve /metrics on a port of its own.", min=1, max=65535)
     ] = None,
     workers: Annotated[
         int | None,

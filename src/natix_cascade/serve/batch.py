@@ -54,14 +54,13 @@ async def _answers(
 ) -> AsyncGenerator[bytes, None]:
     """Lines as they are ready. Pictures are read on while answers wait to be fetched: neither side waits for ever.
 
-    At most half of the places are taken by one batch, so that single pictures still come in.
+    At most half of the places are taken by batches, so that single pictures still come in.
     """
     ready: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-    places = asyncio.Semaphore(max(1, service.options.max_in_flight // 2))
     failed = pictures = 0
 
     def done(size: int, _: object) -> None:
-        places.release()
+        service.give_batch_place()
         reader.memory.give(size)
 
     async def work(item: _Item) -> None:
@@ -73,13 +72,14 @@ async def _answers(
             if pictures == service.options.max_pictures:
                 raise ProblemError("too-large", f"a batch may have {pictures} pictures; send several batches")
             pictures += 1
-            reader.until = asyncio.get_running_loop().time() + service.options.body_timeout_s
-            await places.acquire()
+            await service.take_batch_place()
             try:
                 reader.memory.take(len(item.content))
             except ProblemError:
-                places.release()
+                service.give_batch_place()
                 raise
+            # The client is not slow while its pictures wait for their places.
+            reader.until = asyncio.get_running_loop().time() + service.options.body_timeout_s
             one = group.create_task(work(item))
             one.add_done_callback(functools.partial(done, len(item.content)))  # also where it never began
 
@@ -114,13 +114,10 @@ async def _judged(service: Service, item: _Item, options: BatchOptions) -> dict[
     if problem is None:
         one = InferOptions(**options.model_dump(), name=item.name[:200] or None)
         try:
-            service.in_flight += 1
             judged = await judge(service, item.content, one, began=time.perf_counter())
             return line | {"status": 200, "verdict": orjson.Fragment(judged.body)}
         except CascadeError as error:
             problem = problem_of(error)
-        finally:
-            service.in_flight -= 1
     service.meters.refused(rejected=False)
     return line | {"status": problem.status, "problem": problem.as_dict(_PATH)}
 

@@ -90,11 +90,7 @@ async def judge(
     }
     body = await _remember(service, answer)
     if label is not None or options.keep:
-        picture = await keep_picture(service, content)
-        if label is not None:
-            await remember_feedback(
-                service, answer["verdict_id"], detected=verdict.detected, label=label, note=None, picture=picture
-            )
+        body = await _keep(service, content, answer, verdict, body)
     if options.explain:
         answer["explanation"] = await asyncio.to_thread(_explanation, content, verdict, service.engine.limits)
         body = orjson.dumps(answer)
@@ -137,7 +133,8 @@ async def keep_picture(service: Service, content: bytes) -> str:
     try:
         return await asyncio.to_thread(write)
     except OSError as error:
-        raise CascadeError(f"the picture cannot be kept: {error}") from error
+        why = error.strerror or str(error)
+        raise ProblemError("not-stored", f"the picture cannot be kept: {why}", retry_after_s=1.0) from error
 
 
 async def remember_feedback(
@@ -148,11 +145,25 @@ async def remember_feedback(
     try:
         await service.store.add_feedback(row)
     except (TimeoutError, CascadeError) as error:
-        raise ProblemError(
-            "not-stored", f"the feedback was not stored: {error or 'the store does not answer'}"
-        ) from None
+        why = str(error) or "the store does not answer"
+        raise ProblemError("not-stored", f"the feedback was not stored: {why}", retry_after_s=1.0) from None
     service.metrics.feedback.labels(str(row.was_right).lower()).inc()
     return row
+
+
+async def _keep(service: Service, content: bytes, answer: dict[str, Any], verdict: Verdict, body: bytes) -> bytes:
+    """Keep picture and truth as asked; the verdict is known, so a store that cannot take them is said in it."""
+    name, label = answer["verdict_id"], answer["label"]
+    try:
+        picture = await keep_picture(service, content)
+        if label is not None:
+            detected = verdict.detected
+            await remember_feedback(service, name, detected=detected, label=label, note=None, picture=picture)
+    except ProblemError as error:
+        answer["stored"] = False
+        answer["reasons"].append(str(error))
+        return orjson.dumps(answer)
+    return body
 
 
 async def _remember(service: Service, answer: dict[str, Any]) -> bytes:

@@ -72,7 +72,7 @@ class ServeOptions(Spec):
     loader: str = "natix_cascade.run.loaded:LoadedCascade.load"
     host: str = "127.0.0.1"
     port: Annotated[int, Interval(ge=0, le=65535)] = 8000
-    metrics_port: Annotated[int, Interval(ge=0, le=65535)] | None = None
+    metrics_port: Annotated[int, Interval(ge=1, le=65535)] | None = None
     workers: Annotated[int, Ge(1)] | None = None
     threads: Annotated[int, Ge(1)] | None = None
     state: str = "natix-cascade-state"

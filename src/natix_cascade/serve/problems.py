@@ -16,6 +16,7 @@ from natix_cascade.errors import (
     PictureShapeError,
     PictureTooLargeError,
     SpecError,
+    StoreError,
     UnsupportedFormatError,
 )
 
@@ -37,12 +38,13 @@ _TITLES = {
     "corrupt-picture": (422, "The picture is damaged"),
     "bad-shape": (422, "The picture is too small or too narrow"),
     "invalid": (422, "A value is not allowed"),
+    "headers-too-large": (431, "The headers are too large"),
     "rate-limited": (429, "Too many requests with this key"),
     "internal": (500, "A fault of the service"),
     "overloaded": (503, "Too much is under way"),
     "draining": (503, "The service is leaving"),
     "not-ready": (503, "The service is not ready yet"),
-    "not-stored": (503, "It could not be stored"),
+    "not-stored": (503, "The store cannot be used"),
     "no-answer": (503, "No model answered"),
     "deadline": (504, "Time ran out"),
 }
@@ -125,4 +127,6 @@ def problem_of(error: Exception) -> Problem:
             return Problem(name, str(error))
     if isinstance(error, ModelError):
         return Problem("no-answer", str(error), 1.0)
+    if isinstance(error, StoreError):
+        return Problem("not-stored", str(error), 1.0)
     return Problem("internal", "an unexpected fault; the service's log says more")

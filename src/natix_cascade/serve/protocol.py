@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from natix_cascade.serve.problems import MEDIA_TYPE, Problem
+
 __all__ = ["protocol_of"]
 
 _LOOK_AGAIN_S = 0.2
+_TOO_MUCH = Problem("headers-too-large", "the request line and headers are too long; send less")
 
 
 def protocol_of(*, header_timeout_s: float, max_header_bytes: int, max_connections: int) -> type[HttpToolsProtocol]:  # noqa: C901
@@ -36,7 +40,7 @@ def protocol_of(*, header_timeout_s: float, max_header_bytes: int, max_connectio
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             if len(self.connections) > max_connections:
-                self._refuse(503, "Too many connections.")
+                self._refuse(Problem("overloaded", "too many connections; try again", 1.0))
                 return
             self._timer = self.loop.call_later(header_timeout_s, self._too_slow)
 
@@ -54,7 +58,13 @@ def protocol_of(*, header_timeout_s: float, max_header_bytes: int, max_connectio
             before = self._in_headers
             super().data_received(data)
             if before and self._in_headers and self._header_bytes > max_header_bytes:
-                self._refuse(431, "Request headers are too large.")
+                self._refuse(_TOO_MUCH)
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            if self._timer is None:  # it came in one piece with the end of the request before
+                self._timer = self.loop.call_later(header_timeout_s, self._too_slow)
+                self._header_bytes = max(1, self._header_bytes)
 
         def on_headers_complete(self) -> None:
             self._stop_timer()
@@ -62,7 +72,7 @@ def protocol_of(*, header_timeout_s: float, max_header_bytes: int, max_connectio
             self._header_bytes = 0
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > max_header_bytes:
-                self._refuse(431, "Request headers are too large.")
+                self._refuse(_TOO_MUCH)
                 return
             super().on_headers_complete()
 
@@ -99,23 +109,22 @@ def protocol_of(*, header_timeout_s: float, max_header_bytes: int, max_connectio
         def _give_up(self) -> None:
             self._timer = None
             if self._header_bytes:
-                self._refuse(408, "The request's headers did not arrive in time.")
+                self._refuse(Problem("slow-request", "the headers did not arrive in time; send faster"))
             elif not self.transport.is_closing():
                 self.transport.close()
 
-        def _refuse(self, status: int, message: str) -> None:
+        def send_400_response(self, msg: str) -> None:
+            self._refuse(Problem("bad-request", f"this is not HTTP: {msg}"))
+
+        def _refuse(self, problem: Problem) -> None:
             self._stop_timer()
             if self.transport.is_closing():
                 return
-            reason = {408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}[
-                status
-            ]
-            body = message.encode()
-            self.transport.write(
-                f"HTTP/1.1 {status} {reason}\r\ncontent-type: text/plain; charset=utf-8\r\n"
-                f"content-length: {len(body)}\r\nretry-after: 1\r\nconnection: close\r\n\r\n".encode()
-                + body
-            )
+            body = problem.as_bytes()
+            lines = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}", f"content-type: {MEDIA_TYPE}"]
+            lines += [f"content-length: {len(body)}", "x-content-type-options: nosniff", "connection: close"]
+            lines += [f"{name}: {value}" for name, value in problem.headers().items()]
+            self.transport.write("\r\n".join((*lines, "", "")).encode() + body)
             self.transport.close()
 
     return LimitedProtocol

@@ -79,6 +79,7 @@ class Service:
     memory: Memory = field(default_factory=lambda: Memory(_BODIES_BYTES))
     in_flight: int = 0
     draining: bool = False
+    behind: str = ""
     engine: Engine = field(init=False)
     store: Store = field(init=False)
     keys: Keys = field(init=False)
@@ -86,9 +87,12 @@ class Service:
     _shared: SharedBreakers | None = None
     _shared_of: int = 0
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _batches: asyncio.Semaphore = field(init=False)
+    _freed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         options = self.options
+        self._batches = asyncio.Semaphore(max(1, options.max_in_flight // 2))
         self.engine = Engine(options, (self.metrics,))
         self.store = Store(Path(options.state), keep=options.keep_verdicts)
         self.keys = Keys(Path(options.keys) if options.keys else None)
@@ -101,7 +105,8 @@ class Service:
     @property
     def reasons(self) -> list[str]:
         """Why it is not ready; empty when it is."""
-        return (["the service is leaving"] if self.draining else []) + self.engine.reasons
+        leaving = ["the service is leaving"] if self.draining else []
+        return leaving + ([self.behind] if self.behind else []) + self.engine.reasons
 
     async def start(self, *, wait: bool) -> None:
         """Begin to load; with `wait`, return when it is ready."""
@@ -212,7 +217,12 @@ class Service:
             return
         async with self.engine.changing():
             if wanted[0] > self.engine.now.number:
-                self.engine.adopt(await self.engine.prepare(*wanted[1:]), wanted[0])
+                try:
+                    self.engine.adopt(await self.engine.prepare(*wanted[1:]), wanted[0])
+                except Exception as error:
+                    self.behind = f"generation {wanted[0]} cannot be loaded here: {error or type(error).__name__}"
+                    raise
+            self.behind = ""
 
     async def _share(self) -> None:
         """Share the present generation's breakers over Redis."""
@@ -243,7 +253,28 @@ class Service:
         try:
             yield
         finally:
-            self.in_flight -= 1
+            self._leave_place()
+
+    async def take_batch_place(self) -> None:
+        """Wait for a place for one picture of a batch; all batches together take half of the places at most."""
+        await self._batches.acquire()
+        try:
+            while self.full:
+                self._freed.clear()
+                await self._freed.wait()
+        except BaseException:
+            self._batches.release()
+            raise
+        self.in_flight += 1
+
+    def give_batch_place(self) -> None:
+        """Give it back."""
+        self._leave_place()
+        self._batches.release()
+
+    def _leave_place(self) -> None:
+        self.in_flight -= 1
+        self._freed.set()
 
     def overloaded(self) -> ProblemError:
         """What is answered when there is no place."""

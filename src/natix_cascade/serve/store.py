@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from natix_cascade.errors import CascadeError
+from natix_cascade.errors import CascadeError, StoreError
 from natix_cascade.run.mail import LoopReply
 from natix_cascade.serve.journal import Journal, abandoned
 
@@ -228,7 +228,7 @@ class Store:
             with self._reading:
                 return self._reader.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise CascadeError(f"the store {self.path} cannot be read: {error}") from error
+            raise StoreError(f"the store {self.path} cannot be read: {error}") from error
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -332,7 +332,7 @@ class Store:
 
     def _failed(self, writes: list[_Write], error: Exception) -> None:
         _log.error("the store %s cannot be written: %s", self.path, error)
-        problem = CascadeError(f"the store cannot be written: {error}")
+        problem = StoreError(f"the store cannot be written: {error}")
         for write in writes:
             write.done.set_exception(problem)
 
