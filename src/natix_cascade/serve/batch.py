@@ -44,6 +44,7 @@ async def batch_infer(request: Request) -> Response:
     kind = media_type(content_type)
     if kind not in ("multipart/form-data", _NDJSON):
         raise ProblemError("bad-request", f"the body is {kind or 'untyped'}; send multipart/form-data or {_NDJSON}")
+    await service.engine.wait()
     reader = reader_of(request, service, service.options.max_batch_bytes)
     items = _of_form(reader, content_type, service) if kind != _NDJSON else _of_lines(reader, service)
     return Stream(_answers(service, reader, items, options), media_type=_NDJSON)

@@ -27,6 +27,7 @@ from natix_cascade.serve.problems import ProblemError
 __all__ = ["Engine", "Generation"]
 
 _log = logging.getLogger("natix_cascade.serve")
+_HOLD_S = 5.0  # for a request that comes before the models are there
 _RETRY_S = 5.0  # between two tries to warm up what did not answer
 
 
@@ -81,6 +82,8 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
         self.limits = Limits(max_bytes=options.max_body_bytes)
         self.problem = "models are being loaded"
+        self._loading = True
+        self._loaded = asyncio.Event()
 
     @property
     def now(self) -> Generation:
@@ -94,6 +97,20 @@ class Engine:
         if self.present is None:
             raise ProblemError("not-ready", f"not ready: {self.problem}", retry_after_s=2.0)
         return self.present
+
+    async def wait(self) -> None:
+        """Hold a request of the first seconds until the models are there: another worker may be ready already.
+
+        Raises
+        ------
+        ProblemError
+            503: they cannot be loaded, or it takes long.
+        """
+        if self.present is None and self._loading:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_HOLD_S):
+                    await self._loaded.wait()
+        _ = self.now
 
     @property
     def reasons(self) -> list[str]:
@@ -111,6 +128,8 @@ class Engine:
                     self.adopt(new, number)
             except Exception as error:  # noqa: BLE001  # whatever it is: /ready says so, and it is tried again
                 self.problem = str(error) or type(error).__name__
+                self._loading = False
+                self._loaded.set()
                 _log.error("not ready: %s", self.problem)  # said in one line
                 await asyncio.sleep(_RETRY_S)
         while self.present is not None and self.present.missing:
@@ -152,6 +171,7 @@ class Engine:
         if old is not None and old.number >= number:
             old, new = new, old
         self.present = new
+        self._loaded.set()
         if old is not None:
             task = asyncio.create_task(_retire(old))
             self._tasks.add(task)

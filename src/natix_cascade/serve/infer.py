@@ -35,6 +35,7 @@ async def infer(request: Request, service: Service) -> Response:
     reader = reader_of(request, service, service.options.max_body_bytes)
     try:
         content, options = await _read(request, reader, service)
+        await service.engine.wait()
         if options.stream:
             levels = [
                 {"name": level.name, "models": [member.model for member in level.members]}
