@@ -14,7 +14,13 @@ from natix_cascade.cli.common import FAILED, JsonOption, print_json
 
 __all__ = ["doctor"]
 
-_EXTRAS = {"train": ("torch", "onnx", "efficientnet_lite_pytorch")}
+_EXTRAS = {
+    "serve": ("fastapi", "uvicorn", "uvloop", "limits", "orjson", "prometheus_client"),
+    "client": ("httpx", "stamina"),
+    "redis": ("redis",),
+    "miner": ("bittensor",),
+    "train": ("torch", "onnx", "efficientnet_lite_pytorch"),
+}
 
 
 def doctor(json_output: JsonOption = False) -> None:  # a flag

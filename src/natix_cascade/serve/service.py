@@ -143,7 +143,11 @@ class Service:
             now = self.engine.now
             chosen, rule = cascade or now.cascade, policy if policy is not None or cascade is not None else now.policy
             new = await self.engine.prepare(chosen, rule)
-            number = await self.store.add_generation(self.run, chosen, rule)
+            try:
+                number = await self.store.add_generation(self.run, chosen, rule)
+            except BaseException:
+                await asyncio.to_thread(new.runner.close, 1.0)
+                raise
             self.engine.adopt(new, number)
         return number
 
@@ -235,8 +239,8 @@ class Service:
             await self._shared.stop()
         breakers = {f"{model}#{replica}": each for (model, replica), each in now.runner.breakers.items()}
         self._shared = SharedBreakers(self.options.redis, breakers)
-        self._shared_of = now.number
         await self._shared.start()
+        self._shared_of = now.number
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:

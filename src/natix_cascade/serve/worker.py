@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -21,6 +22,8 @@ from natix_cascade.serve.protocol import protocol_of
 from natix_cascade.serve.service import Service
 
 __all__ = ["Task", "bind", "work"]
+
+_GARBAGE = 20_000  # new objects between two looks of the collector; a request makes some hundred, in few cycles
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,9 @@ def work(task: Task) -> None:
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    gc.collect()
+    gc.freeze()  # what was imported lives for ever: the collector need not look at it again and again
+    gc.set_threshold(_GARBAGE, 20, 50)
     uvloop.run(_serve(task))
 
 
