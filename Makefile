@@ -77,7 +77,9 @@ bench: $(VENV)/.dev ## Measure every claim; needs labelled pictures (MANIFEST=..
 
 bench-service: $(VENV)/.dev $(MINER_VENV)/.miner ## Measure the service: load beside its peers, chaos, the subnet (needs wrk and redis-server)
 	$(BIN)/python bench/service_load.py $(MANIFEST)
-	$(BIN)/python bench/chaos.py --minutes 30
+	$(BIN)/python bench/chaos.py
+	$(BIN)/python bench/http_server.py
+	$(BIN)/python bench/store.py
 	$(BIN)/python bench/miner_simulate.py $(MANIFEST)
 	NATIX_CASCADE_COMMAND=$(CURDIR)/$(BIN)/natix-cascade $(MINER_VENV)/bin/python bench/miner_loopback.py $(MANIFEST)
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MARK = re.compile(r"<!--\s*bench:\s*(\S+)\s+(\S+)\s*-->(.*?)<!--\s*/bench\s*-->", re.DOTALL)
+MARK = re.compile(r"<!--\s*bench:\s*(\S+)\s+([^>]+?)\s*-->(.*?)<!--\s*/bench\s*-->", re.DOTALL)
 OPENED = re.compile(r"<!--\s*bench:")
 NUMBER = re.compile(r"\s*([-+\u2212]?\d[\d,]*(?:\.\d+)?)\s*(%?)[^\d]*")
 

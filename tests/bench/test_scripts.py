@@ -14,6 +14,7 @@ from natix_cascade.testing import write_scenes
 
 BENCH = Path(__file__).parents[2] / "bench"
 FIGURES = {
+    "store": ["times.median", "store_us.median"],
     "miner_simulate": ["reward.value", "weight.low", "levels.L3.reward.high", "exits.gate"],
     "accuracy": [
         "cascade.clean.mcc",

@@ -1,10 +1,10 @@
 """What the service remembers: verdicts, feedback, and what its workers tell each other, in SQLite.
 
 One thread writes. Verdicts go into a journal first (one write for all that wait) and from there into SQLite in larger
-transactions: one for each would cost as much as the rest of the service. Whoever waits is told when a verdict is in
-the journal, and when anything else is committed: ``kill -9`` at any moment leaves the file readable, and the next start
-finds every acknowledged record. Feedback reaches the disk itself before it is acknowledged; verdicts survive the
-processes, not the loss of power.
+transactions, so that no answer waits for another worker's lock. Whoever waits is told when a verdict is in the journal,
+and when anything else is committed: ``kill -9`` at any moment leaves the file readable, and the next start finds every
+acknowledged record. Feedback reaches the disk itself before it is acknowledged; verdicts survive the processes, not the
+loss of power.
 """
 
 from __future__ import annotations
