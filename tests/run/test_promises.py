@@ -17,7 +17,7 @@ from engine_room import LONG, Clock, Moody, engine_room, play, turns_true
 from natix_cascade.decide.verdict import Verdict
 from natix_cascade.errors import DeadlineError, ModelError
 from natix_cascade.image import Picture
-from natix_cascade.run import runner as runner_module
+from natix_cascade.run import decoders
 from natix_cascade.run.latency import Latencies
 from natix_cascade.run.runner import Runner
 from natix_cascade.spec.rules import Agreement
@@ -187,7 +187,7 @@ def test_promise_1_nothing_is_decoded_when_no_time_is_left(
     scenes: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[bytes] = []
-    monkeypatch.setattr(runner_module, "decode", lambda source, **_: decoded.append(source))
+    monkeypatch.setattr(decoders, "decode", lambda source, **_: decoded.append(source))
     with engine_room([ScriptedModel("m", 0.9)]) as runner:
         with pytest.raises(DeadlineError, match="decoded"):
             play(lambda: runner.detect(scenes[0], deadline_ms=0.0))
@@ -197,7 +197,7 @@ def test_promise_1_nothing_is_decoded_when_no_time_is_left(
 
 def test_promise_1_a_decoder_that_hangs_is_left(scenes: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
-    monkeypatch.setattr(runner_module, "decode", lambda *_, **__: go.wait(LONG))
+    monkeypatch.setattr(decoders, "decode", lambda *_, **__: go.wait(LONG))
     model = ScriptedModel("m", 0.9)
     with engine_room([model]) as runner:
         with pytest.raises(DeadlineError, match="decoded"):

@@ -12,7 +12,7 @@ from engine_room import LONG, Moody, engine_room, play, turns_true, waiting
 
 from natix_cascade.errors import DeadlineError, ModelError, QueueFullError
 from natix_cascade.image import Picture
-from natix_cascade.run import runner as runner_module
+from natix_cascade.run import decoders, tuning
 from natix_cascade.run.options import ModelOptions
 from natix_cascade.testing import ScriptedModel
 
@@ -114,7 +114,7 @@ def test_promise_2_a_picture_whose_decoder_has_not_begun_is_not_decoded(
         assert go.wait(LONG)
         return grey(1)
 
-    monkeypatch.setattr(runner_module, "decode", decode)
+    monkeypatch.setattr(decoders, "decode", decode)
     with engine_room([ScriptedModel("m", 0.9)], decoders=1) as runner:
 
         async def scene() -> None:
@@ -198,7 +198,7 @@ def test_promise_4_never_above_max_batch(grey: Grey, *, tune: bool) -> None:
 
 
 def test_promise_4_tuning_takes_the_batch_that_pays(grey: Grey, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner_module, "useful_batch", lambda *_: 2)
+    monkeypatch.setattr(tuning, "useful_batch", lambda *_: 2)
     model = Moody("m", 0.6)
     with engine_room([model], more={"m#1": Moody("m", 0.6)}, max_batch=8, replicas=2) as runner:
 

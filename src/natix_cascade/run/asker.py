@@ -19,11 +19,13 @@ from natix_cascade.run.breaker import Breaker
 from natix_cascade.run.latency import Latencies
 from natix_cascade.run.options import ModelOptions
 from natix_cascade.run.retry import RetryBudget, backoff_s
+from natix_cascade.run.tuning import tuned
 
 __all__ = ["Asker", "Replica"]
 
 _USUAL = 10.0  # a call that takes ten times as long as 95 % of them is taken for lost ...
 _PATIENCE_S = 1.0  # ... but never before this
+_MEASURING = 4  # measuring which batches pay takes at most as long as this many calls may
 _NEARLY = 0.9  # a picture's own clock runs a little ahead of its call's
 
 
@@ -65,6 +67,7 @@ class Asker:
         self.name = name
         self.options = options
         self.replicas = tuple(self._replica(number, load, on_change) for number in range(options.replicas))
+        self._load = load
         self._budget = budget
         self._latencies = Latencies()
         self._rng = random.Random()  # noqa: S311  # jitter, no secret
@@ -122,6 +125,28 @@ class Asker:
                     raise
                 await asyncio.sleep(pause)
                 attempt += 1
+
+    async def warm_up(self, pixels: NDArray[np.uint8], *, tune: bool) -> None:
+        """Load the model and ask each replica once, past the breakers; with `tune`, measure too which batches pay.
+
+        Raises
+        ------
+        TimeoutError
+            A replica does not answer.
+        ModelError
+            The model cannot be loaded, or fails.
+        """
+        timeout_s = self.options.timeout_ms / 1000
+        for replica in self.replicas:
+            if replica.batcher.running_for() > timeout_s:
+                replica.batcher.renew()  # it hangs since an earlier try
+            await replica.batcher.ask(pixels, timeout_s=timeout_s)
+        if not tune:
+            return
+        load = functools.partial(self._load, 0)
+        useful = await tuned(load, pixels, self.options.max_batch, _MEASURING * timeout_s)
+        for replica in self.replicas:
+            replica.batcher.max_batch = useful
 
     def close(self, limit_s: float) -> None:
         """Answer what waits, then end the workers; one that hangs longer is left behind."""

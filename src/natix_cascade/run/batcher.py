@@ -18,12 +18,9 @@ from natix_cascade.errors import ModelError, QueueFullError, TransientModelError
 from natix_cascade.models.base import Answers, Model
 from natix_cascade.run.mail import LoopReply, Reply
 
-__all__ = ["Answer", "Batcher", "check_answers", "score_problem", "useful_batch"]
+__all__ = ["Answer", "Batcher", "check_answers", "score_problem"]
 
 _MOST_LEFT_BEHIND = 3  # workers whose call never returned; each holds a thread and what it was asked about
-_WORTH = 0.98  # a batch of twice the size must save at least 2 % a picture
-_BESIDE_S = 0.0003  # of a batch beside its model: threads wake, the arithmetic of decisions, answers go out
-_TURNS = 9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -266,29 +263,6 @@ class Batcher:
             heat = answers.heat_maps[index] if item.explain and answers.heat_maps is not None else None
             latency = (time.perf_counter() - item.asked) * 1000
             item.future.set_result(Answer(score, latency, heat))
-
-
-def useful_batch(model: Model, pixels: NDArray[np.uint8], most: int) -> int:
-    """Measure which batch takes the least time a picture: 1, 2, 4, ... up to `most`.
-
-    On a small CPU larger batches of a large network are slower, as they leave the cache; on a GPU they pay. What is
-    done once for a batch, however large, is counted too. Two sizes take turns, and the fastest call of each counts, so
-    that a busy machine does not decide; the first size that does not pay ends the search.
-    """
-    question = model.prepare(pixels)
-
-    def spent(size: int) -> float:
-        began = time.perf_counter()
-        model.predict([question] * size)
-        return (time.perf_counter() - began + _BESIDE_S) / size
-
-    best = 1
-    while 2 * best <= most:
-        pairs = [(spent(best), spent(2 * best)) for _ in range(_TURNS)]
-        if min(larger for _, larger in pairs) > _WORTH * min(smaller for smaller, _ in pairs):
-            break
-        best *= 2
-    return best
 
 
 def check_answers(model: Model, answers: Answers, wanted: int) -> None:

@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import threading
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from natix_cascade.decide import Progress, Round, rounds, start, stop, wanted
 from natix_cascade.decide.verdict import Opinion, Verdict
 from natix_cascade.errors import CascadeError, DeadlineError, ModelError, SpecError
-from natix_cascade.image import Limits, Picture, decode
+from natix_cascade.image import Limits, Picture
 from natix_cascade.image.source import Source
 from natix_cascade.run.asker import Asker
-from natix_cascade.run.batcher import Answer, useful_batch
+from natix_cascade.run.batcher import Answer
 from natix_cascade.run.breaker import Breaker
+from natix_cascade.run.decoders import Decoders
 from natix_cascade.run.events import (
     BreakerChanged,
     LevelFinished,
@@ -33,7 +31,6 @@ from natix_cascade.run.events import (
 )
 from natix_cascade.run.latency import Latencies
 from natix_cascade.run.loaded import LoadedCascade, cores
-from natix_cascade.run.mail import LoopReply
 from natix_cascade.run.options import RunnerOptions
 from natix_cascade.run.retry import RetryBudget
 from natix_cascade.run.steps import Steps
@@ -44,7 +41,6 @@ __all__ = ["Runner"]
 
 _THIS = np.array([True])
 _COARSE_S = 0.002  # event loops count in milliseconds: their timers may be this early
-_MEASURING = 4  # measuring which batches pay takes at most as long as this many calls may
 _FORGET_S = 30.0  # how long a level that was slow is believed to be slow
 
 
@@ -120,11 +116,11 @@ class Runner:
         self.loaded = loaded
         self._cascade = loaded.resolved
         self._rounds = rounds(self._cascade)
-        self._limits = limits or Limits()
         self._tell = Listeners(listeners)
         self._closed = False
         self._options = options or RunnerOptions()
-        self._decoders = ThreadPoolExecutor(self._options.decoders or cores(), thread_name_prefix="natix-decode")
+        decoders = self._options.decoders or cores()
+        self._decoders = Decoders(decoders, limits or Limits(), loaded.short_side)
         budget = RetryBudget(self._options.retry_budget)
         self._askers = {
             name: Asker(
@@ -191,7 +187,7 @@ class Runner:
         last_level = self._level_index(max_level)
         tell = self._tell if listener is None else self._tell.with_one(listener)
         try:
-            picture = source if isinstance(source, Picture) else await self._decode(source, name, until)
+            picture = source if isinstance(source, Picture) else await self._decoders.decode(source, name, until)
             if name is not None and picture.id != name:
                 picture = replace(picture, id=name)
             shown = picture.id
@@ -207,7 +203,7 @@ class Runner:
         until = time.monotonic() + limit_s
         for asker in self._askers.values():
             asker.close(max(until - time.monotonic(), 0.0))
-        self._decoders.shutdown()
+        self._decoders.close()
         self.loaded.close()
 
     async def warm_up(self, *, tune: bool = False) -> dict[str, str]:
@@ -227,36 +223,11 @@ class Runner:
         grey = np.full((side, side, 3), 128, np.uint8)
         silent: dict[str, str] = {}
         for name, asker in self._askers.items():
-            timeout_s = asker.options.timeout_ms / 1000
             try:
-                for replica in asker.replicas:
-                    if replica.batcher.running_for() > timeout_s:
-                        replica.batcher.renew()  # it hangs since an earlier try
-                    await replica.batcher.ask(grey, timeout_s=timeout_s)
-                if tune:
-                    useful = await self._tuned(name, grey)
-                    for replica in asker.replicas:
-                        replica.batcher.max_batch = useful
+                await asker.warm_up(grey, tune=tune)
             except Exception as error:  # noqa: BLE001  # whatever it is, the model is not ready
                 silent[name] = str(error) or type(error).__name__
         return silent
-
-    async def _tuned(self, name: str, pixels: NDArray[np.uint8]) -> int:
-        """The useful batch of a model, measured in a thread that a model that hangs may keep; else as it was said."""
-        options = self._options.of(name)
-        reply: LoopReply[int] = LoopReply()
-
-        def measure() -> None:
-            try:
-                reply.set_result(useful_batch(self.loaded.model(name), pixels, options.max_batch))
-            except BaseException as error:  # noqa: BLE001  # whatever it is, who waits must hear of it
-                reply.set_exception(error)
-
-        threading.Thread(target=measure, name="natix-tune", daemon=True).start()
-        try:
-            return await reply.wait(_MEASURING * options.timeout_ms / 1000)
-        except TimeoutError:
-            return options.max_batch
 
     def _level_index(self, name: str | None) -> int:
         if name is None:
@@ -266,29 +237,6 @@ class Runner:
                 return level.index
         known = ", ".join(level.name for level in self._cascade.levels)
         raise SpecError(f"no level {name!r} in cascade {self._cascade.name}; its levels are {known}")
-
-    async def _decode(self, source: Source, name: str | None, until: float) -> Picture:
-        reply: LoopReply[Picture] = LoopReply()
-        left = until - time.perf_counter()
-        if left > 0:  # else there is nobody to decode for
-            self._decoders.submit(self._decode_for, reply, source, name)
-        try:
-            return await reply.wait(None if left == float("inf") else left)
-        except TimeoutError:
-            raise DeadlineError(
-                f"{name or 'picture'}: the deadline passed while it was decoded; give more time"
-            ) from None
-
-    def _decode_for(self, reply: LoopReply[Picture], source: Source, name: str | None) -> None:
-        """In a decoder's thread; a picture that nobody waits for any more is not decoded."""
-        if not reply.set_running_or_notify_cancel():
-            return
-        try:
-            picture = decode(source, limits=self._limits, short_side=self.loaded.short_side, id=name)
-        except BaseException as error:  # noqa: BLE001  # whatever it is, who waits must hear of it
-            reply.set_exception(error)
-        else:
-            reply.set_result(picture)
 
     async def _run(self, way: _Way) -> Verdict:
         begun = -1
