@@ -18,6 +18,7 @@ from natix_cascade.decide.verdict import Verdict
 from natix_cascade.errors import DeadlineError, ModelError
 from natix_cascade.image import Picture
 from natix_cascade.run import decoders
+from natix_cascade.run import runner as runner_module
 from natix_cascade.run.latency import Latencies
 from natix_cascade.run.runner import Runner
 from natix_cascade.spec.rules import Agreement
