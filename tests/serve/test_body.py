@@ -187,3 +187,20 @@ def test_media_types() -> None:
     assert media_type("Image/JPEG; q=1") == "image/jpeg"
     assert media_type(" text/plain ") == "text/plain"
     assert media_type(None) == media_type("") == ""
+
+
+def test_what_came_within_the_limit_counts_however_the_network_cut_it() -> None:
+    async def work() -> tuple[list[bytes], str]:
+        messages = iter([{"type": "http.request", "body": b"abcdefgh", "more_body": False}])
+
+        async def receive() -> Any:
+            return next(messages)
+
+        reader = BodyReader(receive, 5, asyncio.get_running_loop().time() + 20, Memory(100))
+        found = []
+        with pytest.raises(ProblemError, match="the body may have") as refused:
+            async for piece in reader.pieces():
+                found.append(piece)  # noqa: PERF401  # what came before the refusal is wanted
+        return found, refused.value.problem.kind
+
+    assert asyncio.run(work()) == ([b"abcde"], "too-large")

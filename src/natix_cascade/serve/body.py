@@ -111,7 +111,10 @@ class BodyReader:
                 raise ProblemError("bad-request", "the connection ended in the middle of the body")
             piece: bytes = message.get("body", b"")
             self.seen += len(piece)
-            if self.seen > self.most:
+            over = self.seen - self.most
+            if over > 0:
+                if over < len(piece):
+                    yield piece[:-over]  # what is within the limit counts, however the network cut it
                 raise self._too_large("more")
             self.ended = not message.get("more_body", False)
             yield piece
