@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 from service_process import SCRIPTED, Make, ServiceProcess, eventually, raw
 
 from natix_cascade.spec.library import POLICIES
@@ -50,4 +52,18 @@ def test_refusals_of_the_protocol_are_problems_too(make: Make, tmp_path: Path) -
     long = b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 40_000 + b"\r\n\r\n"
     assert b"application/problem+json" in raw(service, long)
     assert b"application/problem+json" in raw(service, b"no HTTP at all\r\n\r\n")
+    service.stop()
+
+
+def test_11_answers_do_not_need_the_metrics(make: Make, tmp_path: Path, white: bytes) -> None:
+    service = make(*SCRIPTED, "--cascade", "bright", folder=tmp_path)
+    worker = next(
+        child for child in psutil.Process(service.process.pid).children() if "spawn_main" in child.cmdline()[-2]
+    )
+    shutil.rmtree(worker.environ()["PROMETHEUS_MULTIPROC_DIR"])
+    with service.client() as client:
+        for _ in range(5):
+            assert client.post("/v1/infer", content=white).status_code == 200
+        assert client.get("/metrics").status_code == 200
+        assert client.get("/v1/status").json()["requests"] == 5
     service.stop()

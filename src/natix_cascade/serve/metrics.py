@@ -83,9 +83,9 @@ class Metrics:
         return found
 
     def text(self) -> bytes:
-        """The page that Prometheus reads: of all workers where they share a folder."""
-        if _SHARED not in os.environ:
-            return generate_latest(self._registry)
-        together = CollectorRegistry()
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        """The page that Prometheus reads: of all workers where they share a folder, and as long as it is there."""
+        together = self._registry
+        if os.path.isdir(os.environ.get(_SHARED, "")):  # noqa: PTH112  # an environment variable, maybe empty
+            together = CollectorRegistry()
+            MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return generate_latest(together)
