@@ -51,6 +51,7 @@ _BUSY_MS, _SHORT_MS = 5000, 50
 _MOST_AT_ONCE = 512
 _PRUNE_EVERY = 2000
 _PACE_S = 0.1  # between two transactions of verdicts
+_SAID_AFTER = 20  # tries to file verdicts: some two seconds
 _JOURNAL = "journal"
 _MOST_PENDING = 20_000  # when SQLite cannot be written
 _PATIENCE_S = 10.0
@@ -104,7 +105,7 @@ class Store:
         self._keep = keep
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._pending: dict[str, bytes] = {}  # verdicts that are in the journal only
-        self._written = 0
+        self._written = self._unfiled = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._reader = self._open()
@@ -299,6 +300,7 @@ class Store:
             return
         finally:
             connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        self._unfiled = 0
         self._pending.clear()
         if self._journal.size > _JOURNAL_BYTES:
             self._journal.clear()
