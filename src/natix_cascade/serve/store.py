@@ -294,9 +294,11 @@ class Store:
                 self._written = 0
                 self._prune(connection)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:  # they stay in the journal
+        except sqlite3.Error as error:  # they stay in the journal; another worker may have been at it
             _rolled_back(connection)
-            _log.error("the store %s cannot be written: %s", self.path, error)  # one line is enough
+            self._unfiled += 1
+            if self._unfiled == _SAID_AFTER:
+                _log.error("verdicts stay in the journal: %s: %s", self.path, error)  # one line
             return
         finally:
             connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
