@@ -39,11 +39,14 @@ def workers(service: ServiceProcess) -> list[dict[str, Any]]:
 def test_a_worker_that_cannot_follow_a_reload_is_not_ready(make: Make, tmp_path: Path) -> None:
     service = make("--workers", "2", folder=tmp_path)
     policy = tmp_path / "policy.json"
-    policy.write_text(json.dumps(json.loads((POLICIES / "embedded.json").read_text()) | {"name": "mine"}))
+    content = json.dumps(json.loads((POLICIES / "embedded.json").read_text()) | {"name": "mine"})
+    policy.write_text(content)
     with service.client() as client:
         assert client.post("/v1/admin/reload", json={"policy": str(policy)}).status_code == 200
     policy.unlink()
     eventually(lambda: all(each["generation"] == 2 or not each["ready"] for each in workers(service)))
+    policy.write_text(content)
+    eventually(lambda: all(each["generation"] == 2 and each["ready"] for each in workers(service)))
     service.stop()
 
 

@@ -218,6 +218,7 @@ class Service:
             self.draining = True
         wanted = await asyncio.to_thread(self.store.generation, self.run)
         if wanted is None or self.engine.present is None or wanted[0] <= self.engine.present.number:
+            self.behind = ""
             return
         async with self.engine.changing():
             if wanted[0] > self.engine.now.number:
