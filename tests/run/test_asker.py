@@ -9,12 +9,14 @@ import pytest
 from engine_room import LONG, PIXELS, Clock, Moody, engine_room, play, set_clock, turns_true
 
 from natix_cascade.errors import BreakerOpenError, ModelError, QueueFullError, TransientModelError
+from natix_cascade.image import Picture
 from natix_cascade.run import asker as asker_module
 from natix_cascade.run.asker import Asker
 from natix_cascade.run.batcher import Answer
-from natix_cascade.run.options import BreakerOptions
+from natix_cascade.run.loaded import LoadedCascade
+from natix_cascade.run.options import BreakerOptions, ModelOptions, RunnerOptions
 from natix_cascade.run.runner import Runner
-from natix_cascade.testing import ScriptedModel
+from natix_cascade.testing import ScriptedModel, scripted_cascade
 
 LOST = TransientModelError("the connection was lost")
 EVER = float("inf")
@@ -318,3 +320,19 @@ def test_patience_is_ten_times_the_usual_and_never_above_the_option() -> None:
             for _ in range(256):
                 asker._latencies.add(seconds)
             assert asker.timeout_s == pytest.approx(wanted)
+
+
+def test_a_long_queue_before_a_model_that_works_is_no_hang() -> None:
+    model = ScriptedModel("busy", 0.5, delay_s=0.1)
+    options = RunnerOptions(default=ModelOptions(max_batch=1, timeout_ms=400))
+    resolved, models = scripted_cascade([model])
+    runner = Runner(LoadedCascade(resolved, {}, models=models), options=options)
+
+    async def scene() -> None:
+        picture = Picture(PIXELS, "p", "0" * 64, "png", 8, 8)
+        verdicts = await asyncio.gather(*(runner.detect(picture) for _ in range(10)))  # a second of work
+        assert not any(verdict.degraded for verdict in verdicts)
+
+    asyncio.run(scene())
+    assert [each.state for each in runner.breakers.values()] == ["closed"]
+    runner.close()

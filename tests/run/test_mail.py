@@ -205,10 +205,11 @@ class Decisions:
         self.posted.append((number, what))
 
     def leave(self, number: int, what: str) -> None:
-        if what == "late":
-            mail_module._too_late(self.replies[number].future)
-        else:
-            self.replies[number].future.cancel()
+        future = self.replies[number].future
+        if what != "late":
+            future.cancel()
+        elif not future.done():  # as the timer of `wait` does
+            future.set_exception(TimeoutError())
         self.decided.setdefault(number, what)
 
     def opened(self) -> None:
@@ -267,3 +268,16 @@ def test_a_storm_of_answers_deadlines_and_cancellations_leaves_nothing_open() ->
         assert all(each.future.done() for each in replies)
 
     play(scene)
+
+
+def test_who_is_given_more_time_waits_on_and_no_longer() -> None:
+    async def scene() -> tuple[int, list[float]]:
+        reply: LoopReply[int] = LoopReply()
+        given = [0.01, 0.01, 0.0]
+        with pytest.raises(TimeoutError):
+            await reply.wait(0.01, lambda: given.pop(0))
+        other: LoopReply[int] = LoopReply()
+        asyncio.get_running_loop().call_later(0.05, other.set_result, 7)
+        return await other.wait(0.001, lambda: LONG), given
+
+    assert asyncio.run(scene()) == (7, [])

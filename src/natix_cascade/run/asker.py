@@ -26,6 +26,7 @@ __all__ = ["Asker", "Replica"]
 _USUAL = 10.0  # a call that takes ten times as long as 95 % of them is taken for lost ...
 _PATIENCE_S = 1.0  # ... but never before this
 _MEASURING = 4  # measuring which batches pay takes at most as long as this many calls may
+_LOOK_S = 0.01
 _NEARLY = 0.9  # a picture's own clock runs a little ahead of its call's
 
 
@@ -230,17 +231,25 @@ class Asker:
         patience, renewals = self.timeout_s, batcher.renewals
         if batcher.running_for() > patience:
             batcher.renew()  # the worker hangs: this question goes to a new one
-        wait = min(until - time.perf_counter(), patience)
+
+        def hangs() -> bool:
+            return batcher.running_for() >= _NEARLY * patience or batcher.renewals != renewals
+
+        def more() -> float:
+            # A worker that works is not taken for hung, however long its queue: only the deadline ends the wait for it.
+            left = until - time.perf_counter()
+            return 0.0 if hangs() else min(left, max(patience - batcher.running_for(), _LOOK_S))
+
         report = breaker.release
         try:
-            answer = await batcher.ask(pixels, explain=explain, timeout_s=wait)
+            wait = min(until - time.perf_counter(), patience)
+            answer = await batcher.ask(pixels, explain=explain, timeout_s=wait, more=more)
             report = breaker.success
         except TransientModelError:
             report = breaker.failure
             raise
         except TimeoutError:
-            hung = batcher.running_for() >= _NEARLY * patience or batcher.renewals != renewals
-            if hung:  # else the picture had too little time: not the model's fault
+            if hangs():  # else the picture had too little time: not the model's fault
                 report = breaker.failure
             raise
         finally:

@@ -119,18 +119,25 @@ class Batcher:
         self._put(pixels, explain, future)
         return future
 
-    async def ask(self, pixels: NDArray[np.uint8], *, explain: bool = False, timeout_s: float | None = None) -> Answer:
+    async def ask(
+        self,
+        pixels: NDArray[np.uint8],
+        *,
+        explain: bool = False,
+        timeout_s: float | None = None,
+        more: Callable[[], float] | None = None,
+    ) -> Answer:
         """As `submit`, from a coroutine; one that is cancelled, or waits no longer, leaves its batch.
 
         Raises
         ------
         TimeoutError
-            No answer within `timeout_s`.
+            No answer within `timeout_s`, or what `more` adds to it; see `LoopReply.wait`.
         """
         reply: LoopReply[Answer] = LoopReply()
         self._put(pixels, explain, reply)
         try:
-            return await reply.wait(timeout_s)
+            return await reply.wait(timeout_s, more)
         except (TimeoutError, asyncio.CancelledError):
             self._somebody_left = True
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 __all__ = ["LoopReply", "Reply"]
@@ -43,8 +44,15 @@ class LoopReply(Generic[T]):
         self.future: asyncio.Future[T] = loop.create_future()
         self._mail = _mail_of(loop)
 
-    async def wait(self, timeout_s: float | None) -> T:
+    async def wait(self, timeout_s: float | None, more: Callable[[], float] | None = None) -> T:
         """The answer; who stops waiting leaves.
+
+        Parameters
+        ----------
+        timeout_s : float or None
+            Seconds.
+        more : callable or None
+            Asked when they are over: how many seconds to wait on; 0 ends it.
 
         Raises
         ------
@@ -54,7 +62,20 @@ class LoopReply(Generic[T]):
         future = self.future
         if timeout_s is None:
             return await future
-        timer = future.get_loop().call_later(max(timeout_s, 0.0), _too_late, future)
+        loop = future.get_loop()
+        timer: asyncio.TimerHandle
+
+        def late() -> None:
+            nonlocal timer
+            if future.done():
+                return
+            on = more() if more is not None else 0.0
+            if on > 0:
+                timer = loop.call_later(on, late)
+            else:
+                future.set_exception(TimeoutError())
+
+        timer = loop.call_later(max(timeout_s, 0.0), late)
         try:
             return await future
         finally:
@@ -119,11 +140,6 @@ def _raisable(error: BaseException | None) -> BaseException | None:
     wrapped = RuntimeError(f"{type(error).__name__} {error}".rstrip())
     wrapped.__cause__ = error
     return wrapped
-
-
-def _too_late(future: asyncio.Future[T]) -> None:
-    if not future.done():
-        future.set_exception(TimeoutError())
 
 
 _mails: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mail] = weakref.WeakKeyDictionary()

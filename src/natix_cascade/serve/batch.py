@@ -15,7 +15,7 @@ from fastapi import Request, Response
 from natix_cascade.errors import CascadeError
 from natix_cascade.image.source import from_base64
 from natix_cascade.serve.body import BodyReader, media_type, parts
-from natix_cascade.serve.infer import query_options, reader_of
+from natix_cascade.serve.infer import deadline_s, query_options, reader_of
 from natix_cascade.serve.infer_options import BatchOptions, InferOptions, read_options
 from natix_cascade.serve.judging import judge
 from natix_cascade.serve.problems import Problem, ProblemError, problem_of
@@ -44,7 +44,7 @@ async def batch_infer(request: Request) -> Response:
     kind = media_type(content_type)
     if kind not in ("multipart/form-data", _NDJSON):
         raise ProblemError("bad-request", f"the body is {kind or 'untyped'}; send multipart/form-data or {_NDJSON}")
-    await service.engine.wait()
+    await service.engine.wait(deadline_s(service, options))
     reader = reader_of(request, service, service.options.max_batch_bytes)
     items = _of_form(reader, content_type, service) if kind != _NDJSON else _of_lines(reader, service)
     return Stream(_answers(service, reader, items, options), media_type=_NDJSON)

@@ -98,8 +98,13 @@ class Engine:
             raise ProblemError("not-ready", f"not ready: {self.problem}", retry_after_s=2.0)
         return self.present
 
-    async def wait(self) -> None:
+    async def wait(self, left_s: float) -> None:
         """Hold a request of the first seconds until the models are there: another worker may be ready already.
+
+        Parameters
+        ----------
+        left_s : float
+            Seconds to the request's deadline.
 
         Raises
         ------
@@ -108,7 +113,7 @@ class Engine:
         """
         if self.present is None and self._loading:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_HOLD_S):
+                async with asyncio.timeout(min(_HOLD_S, left_s)):
                     await self._loaded.wait()
         _ = self.now
 

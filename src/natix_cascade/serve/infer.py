@@ -17,13 +17,13 @@ from natix_cascade.image.source import from_base64
 from natix_cascade.run.events import Event, LevelFinished, LevelStarted
 from natix_cascade.serve.body import BodyReader, media_type, parts
 from natix_cascade.serve.fetch import fetch
-from natix_cascade.serve.infer_options import InferOptions, read_options
+from natix_cascade.serve.infer_options import BatchOptions, InferOptions, read_options
 from natix_cascade.serve.judging import judge
 from natix_cascade.serve.problems import ProblemError, problem_of
 from natix_cascade.serve.service import Service, new_id
 from natix_cascade.serve.stream import Stream
 
-__all__ = ["infer", "query_options", "reader_of"]
+__all__ = ["deadline_s", "infer", "query_options", "reader_of"]
 
 _JSON = "application/json"
 _log = logging.getLogger("natix_cascade.serve")
@@ -35,7 +35,7 @@ async def infer(request: Request, service: Service) -> Response:
     reader = reader_of(request, service, service.options.max_body_bytes)
     try:
         content, options = await _read(request, reader, service)
-        await service.engine.wait()
+        await service.engine.wait(deadline_s(service, options) - (time.perf_counter() - began))
         if options.stream:
             levels = [
                 {"name": level.name, "models": [member.model for member in level.members]}
@@ -51,6 +51,11 @@ async def infer(request: Request, service: Service) -> Response:
         raise
     finally:
         reader.release()
+
+
+def deadline_s(service: Service, options: BatchOptions) -> float:
+    """Seconds that each picture has."""
+    return (options.deadline_ms or service.options.deadline_ms) / 1000
 
 
 def reader_of(request: Request, service: Service, most: int) -> BodyReader:
