@@ -18,6 +18,7 @@ What to try next
   natix-cascade scan FOLDER --out verdicts.parquet   many pictures; go on after any interruption
   natix-cascade evaluate MANIFEST.csv --html r.html  how good is it on your labelled pictures?
   natix-cascade models list                          what looks at your pictures
+  natix-cascade serve                                the same as a service, with a page for your browser
 Installed in .venv: call .venv/bin/natix-cascade, or `source .venv/bin/activate` first.
 """
 
