@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from natix_cascade.errors import CascadeError
+from natix_cascade.serve.answers import json_answer
 from natix_cascade.serve.infer import reader_of
-from natix_cascade.serve.problems import ProblemError
+from natix_cascade.serve.problems import ProblemError, first_wrong
 from natix_cascade.serve.service import Service
 
 __all__ = ["ReloadRequest", "breakers", "drain", "reload"]
@@ -37,8 +37,7 @@ async def reload(request: Request) -> Response:
     try:
         wanted = ReloadRequest.model_validate_json(body or b"{}")
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        raise ProblemError("invalid", f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}") from None
+        raise ProblemError("invalid", first_wrong(error, "body")) from None
     try:
         # Once begun it goes on, whether or not the client stays: all workers are told, or none has changed.
         number = await asyncio.shield(asyncio.create_task(service.reload(wanted.cascade, wanted.policy)))
@@ -49,7 +48,7 @@ async def reload(request: Request) -> Response:
         raise ProblemError("conflict", f"{error}; generation {service.engine.now.number} stays at work") from None
     service.metrics.reloads.labels("done").inc()
     resolved = service.engine.now.runner.loaded.resolved
-    return _json({"generation": number, "cascade": resolved.name, "policy": resolved.policy})
+    return json_answer({"generation": number, "cascade": resolved.name, "policy": resolved.policy})
 
 
 async def drain(request: Request) -> Response:
@@ -57,7 +56,7 @@ async def drain(request: Request) -> Response:
     service: Service = request.app.state.service
     service.draining = True
     await asyncio.shield(asyncio.create_task(_leave(service)))
-    return _json({"draining": True, "in_flight": service.in_flight}, 202)
+    return json_answer({"draining": True, "in_flight": service.in_flight}, 202)
 
 
 async def _leave(service: Service) -> None:
@@ -68,8 +67,4 @@ async def _leave(service: Service) -> None:
 async def breakers(request: Request) -> Response:
     """Breakers of all models, over all workers."""
     service: Service = request.app.state.service
-    return _json({"breakers": service.status()["breakers"]})
-
-
-def _json(data: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(data), status_code=status, media_type="application/json")
+    return json_answer({"breakers": service.status()["breakers"]})

@@ -12,11 +12,12 @@ from starlette.exceptions import HTTPException as RawHTTPException
 
 from natix_cascade.errors import CascadeError
 from natix_cascade.serve import admin, info, pages, records
+from natix_cascade.serve.answers import problem_answer
 from natix_cascade.serve.batch import batch_infer
 from natix_cascade.serve.door import Door
 from natix_cascade.serve.infer import infer
 from natix_cascade.serve.openapi import describe
-from natix_cascade.serve.problems import MEDIA_TYPE, Problem, problem_of
+from natix_cascade.serve.problems import Problem, problem_of
 from natix_cascade.serve.service import Service
 
 __all__ = ["create_app", "metrics_app"]
@@ -90,29 +91,24 @@ def metrics_app(service: Service) -> Any:
 
 
 def _handle_errors(app: FastAPI) -> None:
-    def answer(problem: Problem, request: Request, extra: dict[str, str] | None = None) -> Response:
-        headers = problem.headers() | (extra or {})
-        return Response(problem.as_bytes(request.url.path), problem.status, headers, MEDIA_TYPE)
-
     async def known(request: Request, error: Exception) -> Response:
-        return answer(problem_of(error), request)
+        return problem_answer(problem_of(error), request.url.path)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, RawHTTPException)  # noqa: S101  # what it is registered for
         kind = _KINDS.get(error.status_code, "bad-request")
         allow = {"allow": (error.headers or {})["Allow"]} if "Allow" in (error.headers or {}) else None
-        return answer(Problem(kind, f"{request.method} {request.url.path[:200]}: {error.detail}"), request, allow)
+        path = request.url.path
+        return problem_answer(Problem(kind, f"{request.method} {path[:200]}: {error.detail}"), path, allow)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101  # what it is registered for
         first = error.errors()[0]
-        return answer(Problem("invalid", f"{'.'.join(map(str, first['loc']))}: {first['msg']}"), request)
-
-    async def fault(request: Request, error: Exception) -> Response:
-        return answer(problem_of(error), request)
+        problem = Problem("invalid", f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        return problem_answer(problem, request.url.path)
 
     app.add_exception_handler(CascadeError, known)
     app.add_exception_handler(RawHTTPException, http)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(Exception, fault)
+    app.add_exception_handler(Exception, known)

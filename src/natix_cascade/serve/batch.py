@@ -15,9 +15,9 @@ from fastapi import Request, Response
 from natix_cascade.errors import CascadeError
 from natix_cascade.image.source import from_base64
 from natix_cascade.serve.body import BodyReader, media_type, parts
-from natix_cascade.serve.infer import deadline_s, query_options, reader_of
+from natix_cascade.serve.infer import query_options, reader_of
 from natix_cascade.serve.infer_options import BatchOptions, InferOptions, read_options
-from natix_cascade.serve.judging import judge
+from natix_cascade.serve.judging import deadline_s, judge
 from natix_cascade.serve.problems import Problem, ProblemError, problem_of
 from natix_cascade.serve.service import Service
 from natix_cascade.serve.stream import Stream

@@ -10,10 +10,11 @@ from typing import Any
 
 from fastapi import Request
 
+from natix_cascade.serve.answers import problem_answer
 from natix_cascade.serve.infer import infer
 from natix_cascade.serve.keys import Key, key_from_headers
 from natix_cascade.serve.keys import Scope as KeyScope
-from natix_cascade.serve.problems import MEDIA_TYPE, Problem, problem_of
+from natix_cascade.serve.problems import Problem, problem_of
 from natix_cascade.serve.service import Service
 
 __all__ = ["Door"]
@@ -63,16 +64,15 @@ class Door:
         try:
             problem = await self._problem(scope, path)
             if problem is not None:
-                await _answer(problem, path, counted)
+                await problem_answer(problem, path)(scope, receive, counted)
             elif path == "/v1/infer" and scope["method"] == "POST":
                 await self._infer(scope, receive, counted)
             else:
                 await self._app(scope, receive, counted)
         except asyncio.CancelledError:
             if self._service.draining and not begun:  # it takes longer than the service may stay
-                await _answer(
-                    Problem("draining", "the service has left before the answer; ask another one", 1.0), path, counted
-                )
+                problem = Problem("draining", "the service has left before the answer; ask another one", 1.0)
+                await problem_answer(problem, path)(scope, receive, counted)
             else:
                 status = 499  # the client has left
         finally:
@@ -84,7 +84,7 @@ class Door:
             response = await infer(Request(scope, receive), self._service)
         except Exception as error:
             problem = problem_of(error)
-            await _answer(problem, scope["path"], send)
+            await problem_answer(problem, scope["path"])(scope, receive, send)
             if problem.kind == "internal":
                 raise
         else:
@@ -180,11 +180,3 @@ def _endpoint(scope: Scope) -> str:
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin-1")
-
-
-async def _answer(problem: Problem, path: str, send: Send) -> None:
-    body = problem.as_bytes(path)
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-    headers += [(name.encode(), value.encode()) for name, value in problem.headers().items()]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -9,8 +9,7 @@ import gc
 import importlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -72,13 +71,19 @@ class Engine:
         What to load and how to ask.
     listeners : iterable of callable
         Handed every event of every generation.
+
+    Attributes
+    ----------
+    changing : asyncio.Lock
+        Held by whoever changes the generation: one change at a time.
     """
 
     def __init__(self, options: ServeOptions, listeners: Iterable[Listener] = ()) -> None:
         self._options = options
+        self._cores = max(1, cores() // (options.workers or 1))  # that are this worker's
         self._listeners = tuple(listeners)
         self.present: Generation | None = None
-        self._changing = asyncio.Lock()
+        self.changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self.limits = Limits(max_bytes=options.max_body_bytes)
         self.problem = "models are being loaded"
@@ -128,7 +133,7 @@ class Engine:
         """Load and warm up the first generation; errors are said by `reasons`, and it is tried again."""
         while self.present is None:
             try:
-                async with self._changing:
+                async with self.changing:
                     new = await self.prepare(cascade or self._options.cascade, policy or self._options.policy)
                     self.adopt(new, number)
             except Exception as error:  # noqa: BLE001  # whatever it is: /ready says so, and it is tried again
@@ -140,12 +145,6 @@ class Engine:
         while self.present is not None and self.present.missing:
             await asyncio.sleep(_RETRY_S)
             self.present.silent = await self.present.runner.warm_up()
-
-    @asynccontextmanager
-    async def changing(self) -> AsyncIterator[None]:
-        """Hold the right to change the generation: one change at a time."""
-        async with self._changing:
-            yield
 
     async def prepare(self, cascade: str, policy: str | None) -> Generation:
         """Load another generation beside the present one, and warm it up.
@@ -219,7 +218,7 @@ class Engine:
                 found = getattr(found, name)
         except (ImportError, AttributeError) as error:
             raise CascadeError(f"no loader {options.loader!r}: {error}; write module:callable") from error
-        threads = options.threads or max(1, cores() // (options.workers or 1))
+        threads = options.threads or self._cores
         try:
             return cast("LoadedCascade", found(cascade, policy=policy, cards=options.cards, threads=threads))
         except (CascadeError, OSError):
@@ -229,9 +228,7 @@ class Engine:
 
     def _runner_options(self) -> Any:
         options = self._options.runner
-        return (
-            options if options.decoders else replace(options, decoders=max(2, cores() // (self._options.workers or 1)))
-        )
+        return options if options.decoders else replace(options, decoders=max(2, self._cores))
 
 
 async def _retire(old: Generation) -> None:

@@ -17,13 +17,13 @@ from natix_cascade.image.source import from_base64
 from natix_cascade.run.events import Event, LevelFinished, LevelStarted
 from natix_cascade.serve.body import BodyReader, media_type, parts
 from natix_cascade.serve.fetch import fetch
-from natix_cascade.serve.infer_options import BatchOptions, InferOptions, read_options
-from natix_cascade.serve.judging import judge
+from natix_cascade.serve.infer_options import InferOptions, read_options
+from natix_cascade.serve.judging import deadline_s, judge
 from natix_cascade.serve.problems import ProblemError, problem_of
 from natix_cascade.serve.service import Service, new_id
 from natix_cascade.serve.stream import Stream
 
-__all__ = ["deadline_s", "infer", "query_options", "reader_of"]
+__all__ = ["infer", "query_options", "reader_of"]
 
 _JSON = "application/json"
 _log = logging.getLogger("natix_cascade.serve")
@@ -51,11 +51,6 @@ async def infer(request: Request, service: Service) -> Response:
         raise
     finally:
         reader.release()
-
-
-def deadline_s(service: Service, options: BatchOptions) -> float:
-    """Seconds that each picture has."""
-    return (options.deadline_ms or service.options.deadline_ms) / 1000
 
 
 def reader_of(request: Request, service: Service, most: int) -> BodyReader:

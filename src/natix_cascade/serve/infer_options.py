@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from natix_cascade.serve.problems import ProblemError
+from natix_cascade.serve.problems import ProblemError, first_wrong
 
 __all__ = ["BatchOptions", "InferOptions", "Place", "read_options"]
 
@@ -64,8 +64,6 @@ def read_options(kind: type[T], given: dict[str, Any]) -> T:
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "options"
-        known = ", ".join(kind.model_fields)
-        hint = f"; known are {known}" if first["type"] == "extra_forbidden" else ""
-        raise ProblemError("invalid", f"{where}: {first['msg']}{hint}") from None
+        unknown = error.errors()[0]["type"] == "extra_forbidden"
+        hint = f"; known are {', '.join(kind.model_fields)}" if unknown else ""
+        raise ProblemError("invalid", first_wrong(error, "options") + hint) from None

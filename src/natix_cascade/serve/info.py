@@ -6,9 +6,9 @@ import asyncio
 from importlib.metadata import version
 from typing import Any
 
-import orjson
 from fastapi import Request, Response
 
+from natix_cascade.serve.answers import json_answer
 from natix_cascade.serve.metrics import CONTENT_TYPE
 from natix_cascade.serve.service import Service
 from natix_cascade.spec.build import plain
@@ -21,13 +21,13 @@ _VERSION = version("natix-cascade")
 
 async def health() -> Response:
     """The process lives."""
-    return _json({"status": "alive", "version": _VERSION})
+    return json_answer({"status": "alive", "version": _VERSION})
 
 
 async def ready(request: Request) -> Response:
     """Every required model has answered a warm-up picture; else why not."""
     reasons = _service(request).reasons
-    return _json({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+    return json_answer({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
 
 async def metrics(request: Request) -> Response:
@@ -37,13 +37,13 @@ async def metrics(request: Request) -> Response:
 
 async def status(request: Request) -> Response:
     """Live figures of all workers."""
-    return _json(await asyncio.to_thread(_service(request).status))
+    return json_answer(await asyncio.to_thread(_service(request).status))
 
 
 async def cascade(request: Request) -> Response:
     """The cascade at work."""
     now = _service(request).engine.now
-    return _json({**_shown(now.runner.loaded.resolved), "generation": now.number})
+    return json_answer({**_shown(now.runner.loaded.resolved), "generation": now.number})
 
 
 async def models(request: Request) -> Response:
@@ -60,7 +60,7 @@ async def models(request: Request) -> Response:
         }
         for name, card in now.runner.loaded.resolved.cards.items()
     ]
-    return _json({"models": found})
+    return json_answer({"models": found})
 
 
 def _shown(resolved: ResolvedCascade) -> dict[str, Any]:
@@ -95,7 +95,3 @@ def _shown(resolved: ResolvedCascade) -> dict[str, Any]:
 def _service(request: Request) -> Service:
     found: Service = request.app.state.service
     return found
-
-
-def _json(data: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(data), status_code=status, media_type="application/json")

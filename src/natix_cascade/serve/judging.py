@@ -17,12 +17,12 @@ from natix_cascade.errors import CascadeError
 from natix_cascade.files import write_whole
 from natix_cascade.image import Limits, Picture, challenge_jpeg, decode, encode_jpeg, resize, sanitize
 from natix_cascade.run.events import Listener
-from natix_cascade.serve.infer_options import InferOptions
+from natix_cascade.serve.infer_options import BatchOptions, InferOptions
 from natix_cascade.serve.problems import ProblemError
 from natix_cascade.serve.service import Service, new_id
 from natix_cascade.serve.store import FeedbackRow
 
-__all__ = ["Judged", "judge", "keep_picture", "label_of", "remember_feedback", "stamp"]
+__all__ = ["Judged", "deadline_s", "judge", "keep_picture", "label_of", "remember_feedback", "stamp"]
 
 _SHOWN_SIDE = 960
 _STORE_PATIENCE_S = 1.0  # a store that is slower does not hold up an answer
@@ -70,10 +70,9 @@ async def judge(
     label = label_of(service, options.label)
     if options.augment is not None:
         content = await asyncio.to_thread(_augmented, content, options, service.engine.limits)
-    deadline_ms = options.deadline_ms or service.options.deadline_ms
     verdict = await service.engine.detect(
         content,
-        deadline_ms=deadline_ms - (time.perf_counter() - began) * 1000,
+        deadline_ms=(deadline_s(service, options) - (time.perf_counter() - began)) * 1000,
         explain=options.explain,
         name=options.name,
         max_level=options.max_level,
@@ -96,6 +95,11 @@ async def judge(
         body = orjson.dumps(answer)
     service.meters.answered(answer["latency_ms"], verdict.exit_level, degraded=verdict.degraded)
     return Judged(body, verdict)
+
+
+def deadline_s(service: Service, options: BatchOptions) -> float:
+    """Seconds that each picture has."""
+    return (options.deadline_ms or service.options.deadline_ms) / 1000
 
 
 def label_of(service: Service, given: bool | str | None) -> bool | None:  # noqa: FBT001  # the value, not a flag

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import orjson
+from pydantic import ValidationError
 
 from natix_cascade.errors import (
     CascadeError,
@@ -20,7 +21,7 @@ from natix_cascade.errors import (
     UnsupportedFormatError,
 )
 
-__all__ = ["MEDIA_TYPE", "Problem", "ProblemError", "problem_of"]
+__all__ = ["MEDIA_TYPE", "Problem", "ProblemError", "first_wrong", "problem_of"]
 
 MEDIA_TYPE = "application/problem+json"
 _BASE = "https://natix-cascade.invalid/problems/"
@@ -107,6 +108,12 @@ class ProblemError(CascadeError):
     def __init__(self, kind: str, detail: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(detail)
         self.problem = Problem(kind, detail, retry_after_s)
+
+
+def first_wrong(error: ValidationError, whole: str) -> str:
+    """Say the first thing that is wrong with input; `whole` stands where pydantic speaks of no key."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"
 
 
 def problem_of(error: Exception) -> Problem:

@@ -10,9 +10,10 @@ from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from natix_cascade.image.source import from_base64
+from natix_cascade.serve.answers import json_answer
 from natix_cascade.serve.infer import reader_of
 from natix_cascade.serve.judging import keep_picture, label_of, remember_feedback, stamp
-from natix_cascade.serve.problems import ProblemError
+from natix_cascade.serve.problems import ProblemError, first_wrong
 from natix_cascade.serve.service import Service, is_recent
 from natix_cascade.serve.store import FeedbackRow
 
@@ -40,7 +41,7 @@ async def verdict(id: str, request: Request) -> Response:  # noqa: A002  # the p
     service: Service = request.app.state.service
     found = await _find(service, id)
     rows = await asyncio.to_thread(service.store.feedback, id)
-    return _json({**orjson.loads(found), "feedback": [_shown(row) for row in rows]})
+    return json_answer({**orjson.loads(found), "feedback": [_shown(row) for row in rows]})
 
 
 async def verdicts(
@@ -52,7 +53,7 @@ async def verdicts(
     service: Service = request.app.state.service
     found = await asyncio.to_thread(service.store.verdicts, limit=limit, before=before)
     last = found[-1][0] if len(found) == limit else None
-    return _json({"verdicts": [orjson.Fragment(body) for _, body in found], "next": last})
+    return json_answer({"verdicts": [orjson.Fragment(body) for _, body in found], "next": last})
 
 
 async def feedback(request: Request) -> Response:
@@ -76,7 +77,7 @@ async def feedback(request: Request) -> Response:
     finally:
         reader.release()
     answer = _shown(row) | {"verdict_id": row.verdict_id}
-    return Response(orjson.dumps(answer), status_code=201, media_type="application/json")
+    return json_answer(answer, 201)
 
 
 async def _find(service: Service, id: str) -> bytes:  # noqa: A002  # the column's name
@@ -101,10 +102,8 @@ def _read(body: bytes) -> FeedbackRequest:
     try:
         return FeedbackRequest.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "body"
-        kind = "bad-request" if first["type"] == "json_invalid" else "invalid"
-        raise ProblemError(kind, f"{where}: {first['msg']}") from None
+        kind = "bad-request" if error.errors()[0]["type"] == "json_invalid" else "invalid"
+        raise ProblemError(kind, first_wrong(error, "body")) from None
 
 
 def _shown(row: FeedbackRow) -> dict[str, Any]:
@@ -116,7 +115,3 @@ def _shown(row: FeedbackRow) -> dict[str, Any]:
         "was_right": row.was_right,
         "picture_kept": row.picture is not None,
     }
-
-
-def _json(data: Any) -> Response:
-    return Response(orjson.dumps(data), media_type="application/json")

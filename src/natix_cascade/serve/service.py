@@ -139,7 +139,7 @@ class Service:
         CascadeError
             It cannot be loaded or does not fit; what is at work stays.
         """
-        async with self.engine.changing():
+        async with self.engine.changing:
             now = self.engine.now
             chosen, rule = cascade or now.cascade, policy if policy is not None or cascade is not None else now.policy
             new = await self.engine.prepare(chosen, rule)
@@ -220,7 +220,7 @@ class Service:
         if wanted is None or self.engine.present is None or wanted[0] <= self.engine.present.number:
             self.behind = ""
             return
-        async with self.engine.changing():
+        async with self.engine.changing:
             if wanted[0] > self.engine.now.number:
                 try:
                     self.engine.adopt(await self.engine.prepare(*wanted[1:]), wanted[0])

@@ -5,10 +5,9 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
 from natix_cascade.errors import SpecError
 from natix_cascade.serve.options import ServeOptions
+from natix_cascade.spec.files import validate
 
 __all__ = ["read_options"]
 
@@ -23,11 +22,8 @@ def read_options(path: Path) -> ServeOptions:
     """
     try:
         data = tomllib.loads(path.read_text("utf-8"))
-        return TypeAdapter(ServeOptions).validate_python(data)
+        return validate(ServeOptions, data, source=str(path))
     except OSError as error:
         raise SpecError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} is not TOML: {error}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        raise SpecError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
