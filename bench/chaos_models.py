@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from natix_cascade.errors import TransientModelError
-from natix_cascade.models.base import Answers, Model
+from natix_cascade.models.base import Answers, LoadOptions, Model
 from natix_cascade.models.engines import load_model
 from natix_cascade.run.loaded import LoadedCascade
 from natix_cascade.spec.card import ModelCard
@@ -97,7 +97,7 @@ def load(
     resolved, weights = load_cascade(cascade, policy=policy, cards=cards)
     control = Control(Path(os.environ[CONTROL]))
     models: dict[str, Model] = {
-        name: Breakable(load_model(card, weights[name], threads=threads or 1), control)
+        name: Breakable(load_model(card, weights[name], LoadOptions(threads=threads or 1)), control)
         for name, card in resolved.cards.items()
     }
     return LoadedCascade(resolved, weights, threads=threads, models=models)

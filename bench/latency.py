@@ -53,7 +53,7 @@ class Bare:
             session = onnxruntime.InferenceSession(
                 str(weights[name]), sess_options=options, providers=["CPUExecutionProvider"]
             )
-            self.models[name] = (load_model(self.resolved.cards[name], weights[name], threads=1), session)
+            self.models[name] = (load_model(self.resolved.cards[name], weights[name]), session)
 
     def ask(self, path: Path, names: Sequence[str]) -> dict[str, float]:
         """Milliseconds for decoding, preparing and running, and in all."""

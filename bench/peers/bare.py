@@ -40,7 +40,7 @@ class Bare:
             session = onnxruntime.InferenceSession(
                 str(weights[name]), sess_options=options, providers=["CPUExecutionProvider"]
             )
-            self.models[name] = (load_model(resolved.cards[name], weights[name], threads=1), session)
+            self.models[name] = (load_model(resolved.cards[name], weights[name]), session)
 
     def ask(self, data: bytes, names: list[str]) -> None:
         """One picture, one model after the other."""

@@ -10,7 +10,7 @@ from PIL import Image
 from tiny_onnx import Tiny, lie
 
 from natix_cascade.errors import ChecksumError, ModelError, SpecError
-from natix_cascade.models import load_model
+from natix_cascade.models import LoadOptions, load_model
 from natix_cascade.models.engines import verify_weights
 from natix_cascade.models.onnx import OnnxModel
 
@@ -81,7 +81,7 @@ def test_heat_maps_are_by_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2, 0])
 def test_threads_are_bounded(tmp_path: Path, threads: int) -> None:
-    model = load_model(*Tiny().write(tmp_path), threads=threads)
+    model = load_model(*Tiny().write(tmp_path), LoadOptions(threads=threads))
     assert isinstance(model, OnnxModel)
     options = model._session.get_session_options()
     assert options.intra_op_num_threads == max(1, threads)

@@ -17,6 +17,7 @@ from natix_cascade.spec import library
 from natix_cascade.spec.build import build, plain
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.cascade import CascadeSpec
+from natix_cascade.spec.endpoints import Endpoints
 from natix_cascade.spec.files import read_spec, validate
 from natix_cascade.spec.policy import Policy
 
@@ -106,8 +107,9 @@ def accepts(schema: dict[str, Any], data: Any, root: dict[str, Any]) -> bool:  #
 @pytest.fixture(scope="module")
 def schemas(tmp_path_factory: pytest.TempPathFactory) -> dict[type, dict[str, Any]]:
     written = library.write_json_schema(tmp_path_factory.mktemp("made") / "new")
-    assert [path.name for path in written] == ["card.schema.json", "cascade.schema.json", "policy.schema.json"]
-    return dict(zip([ModelCard, CascadeSpec, Policy], [json.loads(path.read_text()) for path in written], strict=True))
+    kinds = {"card": ModelCard, "cascade": CascadeSpec, "policy": Policy, "prompt": PromptSpec, "endpoints": Endpoints}
+    assert [path.name for path in written] == [f"{name}.schema.json" for name in kinds]
+    return {kind: json.loads(path.read_text()) for kind, path in zip(kinds.values(), written, strict=True)}
 
 
 @law
@@ -127,6 +129,7 @@ def test_schemas_accept_the_shipped_files(schemas: dict[type, dict[str, Any]]) -
         *((path, ModelCard) for path in (here / "catalogue").glob("*.yaml")),
         *((path, CascadeSpec) for path in (here / "cascades").glob("*.yaml")),
         *((path, Policy) for path in (here / "policies").glob("*.json")),
+        *((path, PromptSpec) for path in (here / "prompts").glob("*.yaml")),
     ]
     if not files:
         pytest.skip("no cards, cascades or policies are shipped yet")

@@ -37,9 +37,10 @@ def list_models(cards: CardsOption = None, json_output: JsonOption = False) -> N
     typer.echo(f"{'name':<24}{'engine':<8}{'input':>9}{'params':>9}{'GMACs':>8}{'size':>9}  licence")
     for item in known.values():
         card = item.card
+        size = card.weights.bytes / 1e6 if card.weights else 0
         typer.echo(
             f"{card.name:<24}{card.engine:<8}{card.input.width:>4}x{card.input.height:<4}"
-            f"{card.parameters / 1e6:>8.2f}M{card.cost.gmacs:>8.3f}{card.weights.bytes / 1e6:>7.1f}MB  {card.licence}"
+            f"{card.parameters / 1e6:>8.2f}M{card.cost.gmacs:>8.3f}{size:>7.1f}MB  {card.licence}"
         )
 
 

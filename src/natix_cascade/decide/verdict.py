@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from natix_cascade.decide.evidence import Evidence
+
 __all__ = ["Opinion", "Verdict"]
 
 
@@ -20,7 +22,7 @@ class Opinion:
     model, level : str
         Who, and where in the cascade.
     score : float or None
-        The model's own P(positive), before calibration.
+        The model's own P(positive), before calibration; None without a failure: it has no opinion of such pictures.
     probability : float or None
         The calibrated one.
     latency_ms : float
@@ -31,6 +33,8 @@ class Opinion:
         One sentence when there is no answer.
     heat_map : NDArray or None
         ``(h, w)`` evidence by place, in log-odds, when it was asked for and the model gives one.
+    evidence : Evidence or None
+        Boxes, text and masks, where the model gives them.
     """
 
     model: str
@@ -42,6 +46,7 @@ class Opinion:
     gmacs: float = 0.0
     failure: str | None = None
     heat_map: NDArray[np.float32] | None = field(default=None, repr=False)
+    evidence: Evidence | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; the heat map is left out."""
@@ -52,6 +57,7 @@ class Opinion:
             "latency_ms": round(self.latency_ms, 3),
             "cost_usd": self.cost_usd,
             "failure": self.failure,
+            **({"evidence": self.evidence.as_dict()} if self.evidence is not None else {}),
         }
 
 

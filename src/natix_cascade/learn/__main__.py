@@ -94,8 +94,8 @@ def package(
     cards, files = {}, {}
     for member in members_shipped():
         card = ship_member(member, checkpoints / f"{member.name}.pt", weights, catalogue)
-        cards[card.name], files[card.name] = card, weights / card.weights.file
-        typer.echo(f"{card.name}: {card.weights.bytes / 1e6:.1f} MB, {card.cost.gmacs:.3f} GMACs")
+        cards[card.name], files[card.name] = card, weights / f"{card.name}.onnx"
+        typer.echo(f"{card.name}: {files[card.name].stat().st_size / 1e6:.1f} MB, {card.cost.gmacs:.3f} GMACs")
     cascade = read_spec(library.CASCADES / "embedded.yaml", CascadeSpec)
     rows = read_manifest(manifest, split=split)
     made_from = f"{len(rows)} pictures of the {split} split at L0-L3; the best MCC at {budget:g} GMACs a picture"

@@ -142,7 +142,7 @@ def members_shipped() -> list[Member]:
 
 def _seconds(card: ModelCard, weights: Path, calls: int = 20) -> float:
     """Seconds of one core for one picture: the fastest of some calls."""
-    model = load_model(card, weights, threads=1)
+    model = load_model(card, weights)
     batch = [model.prepare(np.full((224, 224, 3), 128, np.uint8))]
     best = float("inf")
     for _ in range(calls):

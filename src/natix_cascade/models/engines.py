@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from natix_cascade.errors import ChecksumError, ModelError, SpecError
-from natix_cascade.models.base import Model
+from natix_cascade.models.base import LoadOptions, Model
 from natix_cascade.spec.card import ModelCard
 
 __all__ = ["ENGINES", "load_model", "verify_weights"]
@@ -17,7 +17,7 @@ ENGINES: dict[str, str] = {"onnx": "natix_cascade.models.onnx:OnnxModel"}
 """Engine name to ``module:class``; a new engine is a line here, and the contract test finds it."""
 
 
-def load_model(card: ModelCard, weights: Path, *, threads: int = 1) -> Model:
+def load_model(card: ModelCard, weights: Path, options: LoadOptions | None = None) -> Model:
     """Load a model with the engine that its card names.
 
     Parameters
@@ -25,9 +25,9 @@ def load_model(card: ModelCard, weights: Path, *, threads: int = 1) -> Model:
     card : ModelCard
         What to load.
     weights : Path
-        File of its weights.
-    threads : int
-        Most threads that one answer may use.
+        File or folder of its weights; remote models need none.
+    options : LoadOptions or None
+        Threads, device, replica, servers.
 
     Raises
     ------
@@ -41,20 +41,28 @@ def load_model(card: ModelCard, weights: Path, *, threads: int = 1) -> Model:
     target = ENGINES.get(card.engine)
     if target is None:
         raise SpecError(f"model {card.name!r}: no engine {card.engine!r}; known: {', '.join(ENGINES)}")
-    verify_weights(card, weights)
+    if card.weights is not None:
+        verify_weights(card, weights)
+    elif not card.is_remote and not weights.exists():
+        raise ModelError(
+            f"model {card.name!r}: no weights at {weights}; get them with: natix-cascade models fetch {card.name} "
+            "(or set NATIX_CASCADE_MODELS to the folder that holds them)"
+        )
     module, name = target.split(":")
     engine = getattr(importlib.import_module(module), name)
-    return cast("Model", engine(card, weights, threads=threads))
+    return cast("Model", engine(card, weights, options or LoadOptions()))
 
 
 def verify_weights(card: ModelCard, weights: Path) -> None:
-    """Check size and sha256 of the weights.
+    """Check size and sha256 of the one file that belongs to a card; a card without one passes.
 
     Raises
     ------
     ChecksumError
         They are missing or differ from the card.
     """
+    if card.weights is None:
+        return
     try:
         size = weights.stat().st_size
     except OSError as error:

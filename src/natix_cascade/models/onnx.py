@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from natix_cascade.errors import ModelError
 from natix_cascade.image.resize import fit
-from natix_cascade.models.base import Answers
+from natix_cascade.models.base import Answers, LoadOptions
 from natix_cascade.spec.card import ModelCard
 
 __all__ = ["OnnxModel"]
@@ -28,22 +28,22 @@ class OnnxModel:
         Names the input and outputs and says how pixels are prepared.
     weights : Path
         The ONNX file; verified by `load_model`.
-    threads : int
-        Intra-op threads. They do not spin, so parallel members do not fight over cores.
+    options : LoadOptions or None
+        Of which `threads` are the intra-op threads. They do not spin, so parallel members do not fight over cores.
     """
 
-    def __init__(self, card: ModelCard, weights: Path, *, threads: int = 1) -> None:
+    def __init__(self, card: ModelCard, weights: Path, options: LoadOptions | None = None) -> None:
         import onnxruntime  # noqa: PLC0415  # slow to import; not needed to read cards
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = max(1, threads)
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = max(1, (options or LoadOptions()).threads)
+        settings.inter_op_num_threads = 1
+        settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        settings.log_severity_level = 3
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                str(weights), sess_options=options, providers=["CPUExecutionProvider"]
+                str(weights), sess_options=settings, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
             raise ModelError(

@@ -254,5 +254,5 @@ def _records(loaded: LoadedCascade, rows: Sequence[Row], parts: Sequence[Part], 
             "ms": took.mean(axis=0, dtype=np.float64),
         },
         unit=unit,
-        sha256={card.name: card.weights.sha256 for card in cards},
+        sha256={card.name: card.digest for card in cards},
     )

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from natix_cascade.decide.evidence import Evidence
 from natix_cascade.errors import ModelError, QueueFullError, TransientModelError
 from natix_cascade.models.base import Answers, Model
 from natix_cascade.run.mail import LoopReply, Reply
 
-__all__ = ["Answer", "Batcher", "check_answers", "score_problem"]
+__all__ = ["Answer", "Batcher", "check_answers", "one_answer", "score_problem"]
 
 _MOST_LEFT_BEHIND = 3  # workers whose call never returned; each holds a thread and what it was asked about
 
@@ -29,17 +30,23 @@ class Answer:
 
     Attributes
     ----------
-    score : float
-        P(positive), not calibrated.
+    score : float or None
+        P(positive), not calibrated; None: the model has no opinion of this picture.
     heat_map : NDArray or None
         ``(h, w)`` evidence by place, in log-odds.
     latency_ms : float
         From the question to the answer.
+    evidence : Evidence or None
+        What it saw.
+    cost_usd : float or None
+        Of this answer; None: as the card says.
     """
 
-    score: float
+    score: float | None
     latency_ms: float
     heat_map: NDArray[np.float32] | None = None
+    evidence: Evidence | None = None
+    cost_usd: float | None = None
 
 
 @dataclass(slots=True)
@@ -262,14 +269,12 @@ class Batcher:
                     self._predict(model, [item])
             return
         for index, item in enumerate(batch):
-            score = float(answers.scores[index])
-            problem = score_problem(model, score)
-            if problem is not None:
-                item.future.set_exception(ModelError(problem))
-                continue
-            heat = answers.heat_maps[index] if item.explain and answers.heat_maps is not None else None
             latency = (time.perf_counter() - item.asked) * 1000
-            item.future.set_result(Answer(score, latency, heat))
+            answer = one_answer(model, answers, index, latency, explain=item.explain)
+            if isinstance(answer, ModelError):
+                item.future.set_exception(answer)
+            else:
+                item.future.set_result(answer)
 
 
 def check_answers(model: Model, answers: Answers, wanted: int) -> None:
@@ -284,8 +289,30 @@ def check_answers(model: Model, answers: Answers, wanted: int) -> None:
         shape = np.shape(answers.scores)
         given = f"{shape[0]} answers" if len(shape) == 1 else f"answers of shape {shape}"
         raise ModelError(f"model {model.card.name!r} gave {given} to {wanted} pictures")
-    if answers.heat_maps is not None and len(answers.heat_maps) != wanted:
-        raise ModelError(f"model {model.card.name!r} gave {len(answers.heat_maps)} heat maps to {wanted} pictures")
+    for what, parts in (
+        ("heat maps", answers.heat_maps),
+        ("pieces of evidence", answers.evidence),
+        ("marks of silence", answers.silent),
+        ("costs", answers.costs),
+    ):
+        if parts is not None and len(parts) != wanted:
+            raise ModelError(f"model {model.card.name!r} gave {len(parts)} {what} to {wanted} pictures")
+
+
+def one_answer(model: Model, answers: Answers, index: int, latency_ms: float, *, explain: bool) -> Answer | ModelError:
+    """One picture's share of a batch's answers, or what is wrong with it."""
+    silent = answers.silent is not None and bool(answers.silent[index])
+    score = None if silent else float(answers.scores[index])
+    problem = None if score is None else score_problem(model, score)
+    if problem is not None:
+        return ModelError(problem)
+    return Answer(
+        score,
+        latency_ms,
+        heat_map=answers.heat_maps[index] if explain and answers.heat_maps is not None else None,
+        evidence=answers.evidence[index] if answers.evidence is not None else None,
+        cost_usd=float(answers.costs[index]) if answers.costs is not None else None,
+    )
 
 
 def score_problem(model: Model, score: float) -> str | None:

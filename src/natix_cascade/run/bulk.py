@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from natix_cascade.decide import advance, rounds, start, wanted
 from natix_cascade.decide.verdict import Opinion, Verdict
-from natix_cascade.errors import CascadeError
+from natix_cascade.errors import CascadeError, ModelError
 from natix_cascade.image import Picture
-from natix_cascade.models.base import Model
-from natix_cascade.run.batcher import check_answers, score_problem
+from natix_cascade.models.base import AsyncModel, Model
+from natix_cascade.run.batcher import Answer, check_answers, one_answer
 from natix_cascade.run.loaded import LoadedCascade, cores
 from natix_cascade.run.verdicts import Ended, make_verdicts
-from natix_cascade.spec.resolved import Member
+from natix_cascade.spec.resolved import Level, Member
 
 __all__ = ["BulkRunner", "Spent"]
 
@@ -84,26 +84,15 @@ class BulkRunner:
             for k, member in enumerate(cascade.members[turn.first : turn.last]):
                 index = np.flatnonzero(ask[:, k])
                 if len(index):
-                    score, failure, ms = self._ask(member, [pictures[int(i)].pixels for i in index])
-                    scores[index, k] = score
-                    failed[index, k] = [text is not None for text in failure]
-                    answers.append((member, index, score, failure, ms))
+                    given, ms = self._ask(member, [pictures[int(i)].pixels for i in index])
+                    scores[index, k] = [_score(answer) for answer in given]
+                    failed[index, k] = [isinstance(answer, str) for answer in given]
+                    answers.append((member, index, given, ms))
             advance(cascade, progress, turn, scores, failed)
-            for member, index, score, failure, ms in answers:
-                card = cascade.cards[member.model]
-                for j, i in enumerate(index):
-                    opinions[i].append(
-                        Opinion(
-                            model=member.model,
-                            level=level.name,
-                            score=None if failure[j] else float(score[j]),
-                            probability=None if failure[j] else float(progress.opinions[i, member.column]),
-                            latency_ms=ms,
-                            cost_usd=card.cost.usd,
-                            gmacs=card.cost.gmacs,
-                            failure=failure[j],
-                        )
-                    )
+            for member, index, given, ms in answers:
+                for i, answer in zip(index, given, strict=True):
+                    p = float(progress.opinions[i, member.column])
+                    opinions[i].append(self._opinion(level, member, answer, p, ms))
         ended = [
             Ended(picture.id, picture.sha256, given, sum(o.latency_ms for o in given))
             for picture, given in zip(pictures, opinions, strict=True)
@@ -128,55 +117,69 @@ class BulkRunner:
         members = self.loaded.resolved.members
         scores, spent = np.full((len(pictures), len(members)), np.nan), np.zeros(len(members))
         for member in members:
-            values, failure, ms = self._ask(member, pixels)
-            scores[:, member.column] = np.where([text is None for text in failure], values, np.nan)
+            answers, ms = self._ask(member, pixels)
+            scores[:, member.column] = [_score(answer) for answer in answers]
             spent[member.column] = ms
         return scores, spent
 
-    def _ask(
-        self, member: Member, pixels: list[NDArray[np.uint8]]
-    ) -> tuple[NDArray[np.float64], list[str | None], float]:
-        """Scores, failures, and milliseconds for each picture."""
+    def _opinion(self, level: Level, member: Member, answer: Answer | str, probability: float, ms: float) -> Opinion:
+        card, said = self.loaded.resolved.cards[member.model], None if isinstance(answer, str) else answer
+        paid = said.cost_usd if said is not None else None
+        return Opinion(
+            model=member.model,
+            level=level.name,
+            score=said.score if said is not None else None,
+            probability=probability if said is not None and said.score is not None else None,
+            latency_ms=ms,
+            cost_usd=card.cost.usd if paid is None else paid,
+            gmacs=card.cost.gmacs,
+            failure=answer if isinstance(answer, str) else None,
+            evidence=said.evidence if said is not None else None,
+        )
+
+    def _ask(self, member: Member, pixels: list[NDArray[np.uint8]]) -> tuple[list[Answer | str], float]:
+        """An answer or a failure for each picture, and milliseconds for each picture."""
         began = time.perf_counter()
-        scores: NDArray[np.float64] = np.full(len(pixels), np.nan)
-        failures: list[str | None] = [None] * len(pixels)
+        answers: list[Answer | str] = [""] * len(pixels)
         try:
             model = self.loaded.model(member.model)
         except Exception as error:  # noqa: BLE001  # whatever it is, the model cannot be asked and drops out
-            failures = [str(error) or type(error).__name__] * len(pixels)
+            answers = [str(error) or type(error).__name__] * len(pixels)
         else:
-            # Batches in parallel, each on one thread, use small cores better than one batch on many threads.
-            step = min(self.batch, -(-len(pixels) // self._workers))
+            # Batches in parallel, each on one thread, use small cores better than one batch on many threads; a server
+            # is sent all that it takes, from one thread.
+            remote = model.concurrency if isinstance(model, AsyncModel) else 0
+            step = remote or min(self.batch, -(-len(pixels) // self._workers))
             parts = [slice(first, first + step) for first in range(0, len(pixels), step)]
-            if len(parts) == 1:
-                self._ask_batch(model, pixels, parts[0], scores, failures)
+            if len(parts) == 1 or remote:
+                for part in parts:
+                    self._ask_batch(model, pixels, part, answers)
             else:
-                list(self._pool.map(lambda part: self._ask_batch(model, pixels, part, scores, failures), parts))
+                list(self._pool.map(lambda part: self._ask_batch(model, pixels, part, answers), parts))
         seconds = time.perf_counter() - began
         self.spent.by_model[member.model] = self.spent.by_model.get(member.model, 0.0) + seconds
-        return scores, failures, seconds * 1000 / max(len(pixels), 1)
+        return answers, seconds * 1000 / max(len(pixels), 1)
 
     def _ask_batch(
-        self,
-        model: Model,
-        pixels: list[NDArray[np.uint8]],
-        part: slice,
-        scores: NDArray[np.float64],
-        failures: list[str | None],
+        self, model: Model, pixels: list[NDArray[np.uint8]], part: slice, answers: list[Answer | str]
     ) -> None:
         try:
             inputs = [model.prepare(item) for item in pixels[part]]
-            answers = model.predict(inputs)
-            check_answers(model, answers, len(inputs))
+            given = model.predict(inputs)
+            check_answers(model, given, len(inputs))
         except Exception as error:  # noqa: BLE001  # an engine may fail in any way; the picture must not be lost
             size = len(pixels[part])
             if size == 1:
-                failures[part] = [str(error) or type(error).__name__]
+                answers[part] = [str(error) or type(error).__name__]
                 return
             for offset in range(size):  # one bad picture must not spoil the others
                 one = slice(part.start + offset, part.start + offset + 1)
-                self._ask_batch(model, pixels, one, scores, failures)
+                self._ask_batch(model, pixels, one, answers)
             return
-        problems = [score_problem(model, float(score)) for score in answers.scores]
-        failures[part] = problems
-        scores[part] = [np.nan if problem else score for problem, score in zip(problems, answers.scores, strict=True)]
+        each = [one_answer(model, given, index, 0.0, explain=False) for index in range(len(inputs))]
+        answers[part] = [str(item) if isinstance(item, ModelError) else item for item in each]
+
+
+def _score(answer: Answer | str) -> float:
+    """NaN for a failure and where there is no opinion."""
+    return np.nan if isinstance(answer, str) or answer.score is None else answer.score

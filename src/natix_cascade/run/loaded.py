@@ -6,10 +6,11 @@ import os
 import threading
 from pathlib import Path
 
-from natix_cascade.models.base import Model
+from natix_cascade.models.base import LoadOptions, Model
 from natix_cascade.models.engines import load_model
 from natix_cascade.spec.cascade import CascadeSpec
-from natix_cascade.spec.library import load_cascade
+from natix_cascade.spec.endpoints import Endpoints
+from natix_cascade.spec.library import load_cascade, load_endpoints
 from natix_cascade.spec.policy import Policy
 from natix_cascade.spec.resolved import ResolvedCascade
 
@@ -34,6 +35,10 @@ class LoadedCascade:
         Most intra-op threads for each model; by default the cores divided by the members that work at the same time.
     models : dict or None
         Ready models by name instead of loading (tests, and engines of one's own).
+    endpoints : Endpoints or None
+        Where the servers of remote models listen.
+    device : str
+        Where torch models run: ``"auto"``, ``"cpu"``, ``"cuda:0"``.
     """
 
     def __init__(
@@ -43,10 +48,14 @@ class LoadedCascade:
         *,
         threads: int | None = None,
         models: dict[str, Model] | None = None,
+        endpoints: Endpoints | None = None,
+        device: str = "auto",
     ) -> None:
         self.resolved = resolved
         self._weights = weights
         self._threads = threads
+        self._endpoints = endpoints
+        self._device = device
         self._models: dict[str, Model] = dict(models or {})
         self._locks = {name: threading.Lock() for name in resolved.models}
 
@@ -58,10 +67,14 @@ class LoadedCascade:
         policy: str | Path | Policy | None = None,
         cards: str | Path | None = None,
         threads: int | None = None,
+        endpoints: str | Path | Endpoints | None = None,
     ) -> LoadedCascade:
-        """Find a cascade by shipped name or file; see `natix_cascade.spec.library.load_cascade`."""
+        """Find a cascade by shipped name or file, and the servers that its remote models need.
+
+        See `natix_cascade.spec.library.load_cascade` and `load_endpoints`.
+        """
         resolved, weights = load_cascade(cascade, policy=policy, cards=cards)
-        return cls(resolved, weights, threads=threads)
+        return cls(resolved, weights, threads=threads, endpoints=load_endpoints(endpoints))
 
     @property
     def short_side(self) -> int:
@@ -80,7 +93,10 @@ class LoadedCascade:
         with self._locks[name]:
             model = self._models.get(key)
             if model is None:
-                model = load_model(self.resolved.cards[name], self._weights[name], threads=self._threads_for(name))
+                options = LoadOptions(
+                    threads=self._threads_for(name), device=self._device, replica=replica, endpoints=self._endpoints
+                )
+                model = load_model(self.resolved.cards[name], self._weights[name], options)
                 self._models[key] = model
             return model
 

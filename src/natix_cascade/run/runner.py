@@ -328,22 +328,25 @@ class Runner:
         scores, failed = np.full((1, len(ask)), np.nan), np.zeros((1, len(ask)), bool)
         for one in heard:
             column = one.member.column - turn.first
-            scores[0, column] = one.answer.score if one.answer else np.nan
+            scores[0, column] = np.nan if one.answer is None or one.answer.score is None else one.answer.score
             failed[0, column] = one.failure is not None
         await self._steps.take(way.progress, turn, scores, failed)
         for one in heard:
             card, answer = self._cascade.cards[one.member.model], one.answer
+            has_opinion = answer is not None and answer.score is not None
+            paid = answer.cost_usd if answer is not None else None
             way.opinions.append(
                 Opinion(
                     model=one.member.model,
                     level=level.name,
                     score=answer.score if answer else None,
-                    probability=float(way.progress.opinions[0, one.member.column]) if answer else None,
+                    probability=float(way.progress.opinions[0, one.member.column]) if has_opinion else None,
                     latency_ms=one.latency_ms,
-                    cost_usd=card.cost.usd,
+                    cost_usd=card.cost.usd if paid is None else paid,
                     gmacs=card.cost.gmacs,
                     failure=one.failure,
                     heat_map=answer.heat_map if answer else None,
+                    evidence=answer.evidence if answer else None,
                 )
             )
 

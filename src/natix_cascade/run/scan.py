@@ -301,7 +301,7 @@ def _meta(loaded: LoadedCascade, source: PictureSource, format: str, limits: Lim
         "source": os.fsencode(source.identity).decode("utf-8", "backslashreplace"),
         "cascade": resolved.name,
         "policy": resolved.policy,
-        "weights": {name: card.weights.sha256 for name, card in resolved.cards.items()},
+        "weights": {name: card.digest for name, card in resolved.cards.items()},
         "version": version,
         "limits": asdict(limits),
         "definition": hashlib.sha256(json.dumps(plain(resolved), sort_keys=True).encode()).hexdigest(),

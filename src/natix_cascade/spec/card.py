@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Len
 
 from natix_cascade.spec.base import Spec
+from natix_cascade.spec.origin import Origin, Serving, Source
+from natix_cascade.spec.task import Ask, Classify, Task
 
 __all__ = ["Cost", "InputSpec", "ModelCard", "OutputSpec", "WeightsSpec"]
 
@@ -122,8 +124,20 @@ class ModelCard(Spec):
         Class names in the order of the output.
     positive : str
         The class that the question asks for; one of `classes`.
-    input, output, weights, cost
+    input, output, cost
         See their own types.
+    weights : WeightsSpec or None
+        One file of weights that belongs to the card.
+    source : Source or None
+        For models whose weights are fetched or linked in.
+    serving : Serving or None
+        What serves it and the memory that it takes.
+    origin : Origin or None
+        Its place in the catalogue.
+    task : Classify, Detect, Find, Tell, ZeroShot, Depth or Ask
+        What it is asked for, and how the answer becomes P(positive).
+    roles : dict
+        Other tasks of the same weights, by name: a cascade calls them ``card:role``.
     trained : bool
         Trained by the project or its user (not a stock model).
     data : str
@@ -143,9 +157,30 @@ class ModelCard(Spec):
     positive: str = "roadwork"
     input: InputSpec
     output: OutputSpec = field(default_factory=OutputSpec)
-    weights: WeightsSpec
+    weights: WeightsSpec | None = None
+    source: Source | None = None
+    serving: Serving | None = None
+    origin: Origin | None = None
+    task: Task = field(default_factory=Classify)
+    roles: dict[str, Task] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
     trained: bool = False
     data: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     notes: str = ""
+
+    @property
+    def digest(self) -> str:
+        """What tells these weights from others: sha256 of the file, else the pinned revision, else nothing."""
+        if self.weights is not None:
+            return self.weights.sha256
+        return (self.source.revision if self.source is not None else None) or ""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a server is asked rather than weights loaded here."""
+        return isinstance(self.task, Ask)
+
+    def in_role(self, role: str) -> ModelCard:
+        """The card of the same weights for another of its tasks; its name is ``card:role``."""
+        return replace(self, name=f"{self.name}:{role}", task=self.roles[role], roles={})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,8 +15,10 @@ from natix_cascade.spec.base import Spec
 from natix_cascade.spec.build import build, plain
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.cascade import CascadeSpec
+from natix_cascade.spec.endpoints import Endpoints
 from natix_cascade.spec.files import read_spec
 from natix_cascade.spec.policy import Policy
+from natix_cascade.spec.prompt import PromptSpec
 from natix_cascade.spec.resolved import ResolvedCascade, resolve
 
 __all__ = [
@@ -26,7 +29,10 @@ __all__ = [
     "known_cards",
     "load_cards",
     "load_cascade",
+    "load_endpoints",
     "load_policy",
+    "load_prompt",
+    "models_folder",
     "read_sources",
     "shipped_cascades",
     "write_json_schema",
@@ -34,6 +40,7 @@ __all__ = [
 
 _HERE = Path(__file__).parent
 CATALOGUE, CASCADES, POLICIES = _HERE / "catalogue", _HERE / "cascades", _HERE / "policies"
+PROMPTS = _HERE / "prompts"
 _BUNDLE = _HERE / "bundle.json"
 WEIGHTS = _HERE.parent / "models" / "weights"
 """Folder of the shipped weights."""
@@ -41,16 +48,17 @@ WEIGHTS = _HERE.parent / "models" / "weights"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle(Spec):
-    """All shipped cascades, cards and policies in one validated object."""
+    """All shipped cascades, cards, policies and prompts in one validated object."""
 
     cascades: dict[str, CascadeSpec]
     cards: dict[str, ModelCard]
     policies: dict[str, Policy]
+    prompts: dict[str, PromptSpec]
 
 
 @dataclass(frozen=True, slots=True)
 class CardFile:
-    """A card and the file of its weights."""
+    """A card and the file, or folder, of its weights."""
 
     card: ModelCard
     weights: Path
@@ -61,10 +69,12 @@ def read_sources() -> Bundle:
     cards = [read_spec(path, ModelCard) for path in sorted(CATALOGUE.glob("*.yaml"))]
     cascades = [read_spec(path, CascadeSpec) for path in sorted(CASCADES.glob("*.yaml"))]
     policies = [read_spec(path, Policy) for path in sorted(POLICIES.glob("*.json"))]
+    prompts = [read_spec(path, PromptSpec) for path in sorted(PROMPTS.glob("*.yaml"))]
     return Bundle(
         cascades={item.name: item for item in cascades},
         cards={item.name: item for item in cards},
         policies={item.name: item for item in policies},
+        prompts={item.name: item for item in prompts},
     )
 
 
@@ -127,13 +137,14 @@ def load_cascade(
     else:
         wanted = policy if policy is not None else spec.policy
         chosen = None if wanted is None or str(wanted) == "none" else load_policy(wanted, folder=folder)
+    known |= _roles(known)
     resolved = resolve(spec, {name: item.card for name, item in known.items()}, chosen)
     return resolved, {name: known[name].weights for name in resolved.models}
 
 
 def known_cards(folder: Path | None = None) -> dict[str, CardFile]:
     """The shipped cards, and those of a folder, which may replace shipped ones of the same name."""
-    known = {name: CardFile(card, WEIGHTS / card.weights.file) for name, card in bundle().cards.items()}
+    known = {name: CardFile(card, _place(card, WEIGHTS)) for name, card in bundle().cards.items()}
     if folder is None:
         return known
     if not folder.is_dir():
@@ -148,8 +159,62 @@ def load_cards(folder: Path) -> dict[str, CardFile]:
         card = read_spec(path, ModelCard)
         if card.name in found:
             raise SpecError(f"{path}: name: another card in this folder is named {card.name!r}; names must differ")
-        found[card.name] = CardFile(card, path.parent / card.weights.file)
+        found[card.name] = CardFile(card, _place(card, path.parent))
     return found
+
+
+def models_folder() -> Path:
+    """Where fetched and linked weights lie: ``NATIX_CASCADE_MODELS``, or ``models`` in the working folder."""
+    return Path(os.environ.get("NATIX_CASCADE_MODELS") or "models")
+
+
+def _place(card: ModelCard, folder: Path) -> Path:
+    """Weights that belong to the card lie beside it; what a training project left comes before what was fetched."""
+    if card.weights is not None:
+        return folder / card.weights.file
+    link = card.source.link if card.source is not None else None
+    if link is not None and link.kind == "checkpoint":
+        return models_folder() / "custom" / card.name
+    return models_folder() / card.name
+
+
+def _roles(known: dict[str, CardFile]) -> dict[str, CardFile]:
+    """What cascades call ``card:role``."""
+    return {
+        f"{name}:{role}": CardFile(item.card.in_role(role), item.weights)
+        for name, item in known.items()
+        for role in item.card.roles
+    }
+
+
+def load_endpoints(endpoints: str | Path | Endpoints | None = None) -> Endpoints | None:
+    """Find where the servers of remote models listen.
+
+    Parameters
+    ----------
+    endpoints : str, Path, Endpoints or None
+        A YAML or JSON file; None takes the one that ``NATIX_CASCADE_ENDPOINTS`` names, if it is set.
+
+    Raises
+    ------
+    SpecError
+        The file is missing or wrong.
+    """
+    if isinstance(endpoints, Endpoints):
+        return endpoints
+    path = endpoints or os.environ.get("NATIX_CASCADE_ENDPOINTS")
+    return read_spec(Path(path), Endpoints) if path else None
+
+
+def load_prompt(prompt: str | Path) -> PromptSpec:
+    """Load a prompt by shipped name or by file."""
+    shipped = bundle().prompts.get(str(prompt))
+    if shipped is not None:
+        return shipped
+    path = Path(prompt)
+    if not path.is_file():
+        raise SpecError(f"no prompt {str(prompt)!r}: neither a file nor one of {_names(bundle().prompts)}")
+    return read_spec(path, PromptSpec)
 
 
 def load_policy(policy: str | Path, *, folder: Path | None = None) -> Policy:
@@ -183,12 +248,13 @@ def _names(items: dict[str, Any]) -> str:
 
 
 def write_json_schema(folder: Path) -> list[Path]:
-    """Write JSON schemas of cards, cascades and policies, for editors."""
+    """Write JSON schemas of all kinds of files, for editors."""
     from pydantic import TypeAdapter  # noqa: PLC0415  # slow to import, needed here only
 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for kind, name in ((ModelCard, "card"), (CascadeSpec, "cascade"), (Policy, "policy")):
+    kinds = (ModelCard, "card"), (CascadeSpec, "cascade"), (Policy, "policy"), (PromptSpec, "prompt")
+    for kind, name in (*kinds, (Endpoints, "endpoints")):
         path = folder / f"{name}.schema.json"
         write_whole(path, (json.dumps(TypeAdapter(kind).json_schema(), indent=2) + "\n").encode())
         written.append(path)

@@ -298,8 +298,8 @@ def _check_policy(cascade: CascadeSpec, cards: dict[str, ModelCard], policy: Pol
                 f"{cascade.name!r}, which has {', '.join(sorted(known)) or 'no model'} there"
             )
     for name, digest in policy.models.items():
-        if name in cards and cards[name].weights.sha256 != digest:
+        if name in cards and cards[name].digest != digest:
             raise SpecError(
                 f"policy {policy.name!r} was fitted with other weights of {name!r} (sha256 {digest[:12]}..., the card "
-                f"says {cards[name].weights.sha256[:12]}...); fit the policy again or use the weights it names"
+                f"says {cards[name].digest[:12]}...); fit the policy again or use the weights it names"
             )

@@ -1,0 +1,1 @@
+"""Start-up recipes of the servers that vision-language models run on."""
