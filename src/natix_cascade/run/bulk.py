@@ -15,7 +15,7 @@ from natix_cascade.decide.verdict import Opinion, Verdict
 from natix_cascade.errors import CascadeError, ModelError
 from natix_cascade.image import Picture
 from natix_cascade.models.base import AsyncModel, Model
-from natix_cascade.run.batcher import Answer, check_answers, one_answer
+from natix_cascade.run.desk import Answer, check_answers, one_answer
 from natix_cascade.run.loaded import LoadedCascade, cores
 from natix_cascade.run.verdicts import Ended, make_verdicts
 from natix_cascade.spec.resolved import Level, Member

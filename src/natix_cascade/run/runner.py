@@ -17,7 +17,7 @@ from natix_cascade.errors import CascadeError, DeadlineError, ModelError, SpecEr
 from natix_cascade.image import Limits, Picture
 from natix_cascade.image.source import Source
 from natix_cascade.run.asker import Asker
-from natix_cascade.run.batcher import Answer
+from natix_cascade.run.desk import Answer
 from natix_cascade.run.breaker import Breaker
 from natix_cascade.run.decoders import Decoders
 from natix_cascade.run.events import (
