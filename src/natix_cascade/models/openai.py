@@ -26,7 +26,7 @@ from natix_cascade.models.chat.requests import EXPLAIN_TOKENS, Chat, body, openi
 from natix_cascade.models.chat.ways import Finder, first_choice
 from natix_cascade.models.loop import LoopThread
 from natix_cascade.spec.card import ModelCard
-from natix_cascade.spec.endpoints import Endpoint
+from natix_cascade.spec.endpoints import Endpoint, servers_of
 from natix_cascade.spec.library import load_prompt
 from natix_cascade.spec.task import Ask
 
@@ -227,9 +227,9 @@ def endpoint_of(card: ModelCard, options: LoadOptions) -> Endpoint:
     ModelError
         None is named; the text says how to name one.
     """
-    known = options.endpoints.models if options.endpoints is not None else {}
-    servers = known.get(card.name) or known.get(_base(card.name))
+    servers = servers_of(card, options.endpoints)
     if not servers:
+        known = options.endpoints.models if options.endpoints is not None else {}
         named = f"the endpoints file names {', '.join(known)}" if known else "there is no endpoints file"
         raise ModelError(
             f"model {card.name!r} has no server: {named}; write 'models: {{{_base(card.name)}: "

@@ -78,9 +78,7 @@ class Desk(Protocol):
         """Ask about one upright RGB picture ``(H, W, 3)``; a future that is cancelled frees its place."""
         ...
 
-    async def ask(
-        self, pixels: NDArray[np.uint8], *, explain: bool = False, timeout_s: float | None = None
-    ) -> Answer:
+    async def ask(self, pixels: NDArray[np.uint8], *, explain: bool = False, timeout_s: float | None = None) -> Answer:
         """As `submit`, from a coroutine; one that is cancelled, or waits no longer, frees its place.
 
         Raises

@@ -28,7 +28,9 @@ _SAID = 300  # characters of a server's own words in an error
 _NAMES = 20  # served models that an error names
 _BUSY = frozenset({408, 425, 429, 502, 503, 504})
 _LOCKED = frozenset({401, 403})
-_NO_MODEL = re.compile(r"model.*(not exist|not found|unknown|no such|not serve)|(unknown|no such) model", re.I | re.S)
+_NO_MODEL = re.compile(
+    r"model.*(not exist|not found|unknown|no such|not serve)|(unknown|no such) model", re.IGNORECASE | re.DOTALL
+)
 
 
 class LostError(TransientModelError):
@@ -222,7 +224,9 @@ def key_of(endpoint: Endpoint, who: str) -> str | None:
     if not key:
         raise ModelError(f"model {who!r}: the key of its server is wanted in the environment variable {name}: set it")
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise ModelError(f"model {who!r}: the environment variable {name} holds no key: it has blanks or odd characters")
+        raise ModelError(
+            f"model {who!r}: the environment variable {name} holds no key: it has blanks or odd characters"
+        )
     return key
 
 

@@ -137,5 +137,3 @@ def body(model: str, chat: Chat, fields: Mapping[str, Any], *, thinking: bool = 
         if chat.open_end:
             request |= {"add_generation_prompt": False, "continue_final_message": True}
     return request
-
-

@@ -148,7 +148,9 @@ class Finder:
         logprobs = choice.get("logprobs")
         content = logprobs.get("content") if isinstance(logprobs, dict) else None
         text = choice["message"].get("content")
-        said = f"model {self._server.who!r}: {self._server.shown} answered neither yes nor no but {clean(text, _SAID)!r}"
+        said = (
+            f"model {self._server.who!r}: {self._server.shown} answered neither yes nor no but {clean(text, _SAID)!r}"
+        )
         if way.name == "ids":
             return read_ids(content, yes, no), said
         return read_tokens(content, self._spellings) or read_word(text, self._spellings), said
