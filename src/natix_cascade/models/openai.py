@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -249,7 +249,7 @@ def _text_of(message: dict[str, Any], limit: int) -> str:
     return clean(" ".join(part for part in dict.fromkeys(parts) if isinstance(part, str)), limit)
 
 
-async def _caught(work: Any) -> Answers | ModelError:
+async def _caught(work: Coroutine[Any, Any, Answers]) -> Answers | ModelError:
     try:
         return await work
     except ModelError as error:

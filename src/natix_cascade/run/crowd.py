@@ -30,7 +30,7 @@ class Crowd:
     """Asks models on servers about lists of pictures, all at a time, over all replicas.
 
     Nobody waits for a single picture here, so what may pass by itself is waited for: a server that is busy, a breaker
-    that is open (three times for each picture, then it is a failure).
+    that is open, an answer that is lost (three times for each picture, then it is a failure).
 
     Parameters
     ----------
@@ -81,6 +81,8 @@ async def _ask(asker: Asker, pixels: NDArray[np.uint8]) -> Answer | str:
             failure = str(error)
             if round_ < _ROUNDS:
                 await asyncio.sleep(max(0.1, min(each.breaker.retry_after_s() for each in asker.replicas)))
+        except TimeoutError:
+            failure = "no answer for longer than is usual"
         except Exception as error:  # noqa: BLE001  # an engine may fail in any way; the picture must not be lost
             return str(error) or type(error).__name__
     return failure

@@ -8,6 +8,7 @@ there does not hold up what is quick.
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -211,7 +212,7 @@ class Flights:
                 self._flying[flight] = None
                 flight.began = time.perf_counter()
                 flight.task = loop.create_task(self._fly(model, flight))
-                flight.task.add_done_callback(lambda _, landed=flight: self._land(landed))
+                flight.task.add_done_callback(functools.partial(self._land, flight))
 
     async def _load_model(self) -> None:
         """Load the model; where that fails, all who wait hear of it, and the next question tries again."""
@@ -256,7 +257,7 @@ class Flights:
             return await model.answer(prepared, explain=flight.explain)
         return await loop.run_in_executor(self._pool, lambda: model.predict([prepared], explain=flight.explain))
 
-    def _land(self, flight: _Flight) -> None:
+    def _land(self, flight: _Flight, _: asyncio.Task[None]) -> None:
         """A place is free."""
         with self._lock:
             self._flying.pop(flight, None)

@@ -90,8 +90,9 @@ class Runner:
     """Asks the levels of a cascade about pictures, until the arithmetic says that it is enough.
 
     Each model has a thread of its own (a bulkhead): one that batches the questions of all pictures under way, or, for a
-    model on a server, one that keeps many questions on their way. It has a queue with an end, and a breaker. No level starts whose usual time (95 % of the latest pictures) does not fit into what is
-    left of a picture's deadline, unless nobody has answered yet.
+    model on a server, one that keeps many questions on their way. It has a queue with an end, and a breaker. No level
+    starts whose usual time (95 % of the latest pictures) does not fit into what is left of a picture's deadline, unless
+    nobody has answered yet.
 
     Parameters
     ----------

@@ -224,9 +224,7 @@ def key_of(endpoint: Endpoint, who: str) -> str | None:
     if not key:
         raise ModelError(f"model {who!r}: the key of its server is wanted in the environment variable {name}: set it")
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise ModelError(
-            f"model {who!r}: the environment variable {name} holds no key: it has blanks or odd characters"
-        )
+        raise ModelError(f"model {who!r}: the environment variable {name} holds no key: it has blanks or odd letters")
     return key
 
 
