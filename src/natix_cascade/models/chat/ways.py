@@ -16,7 +16,9 @@ from natix_cascade.spec.prompt import PromptSpec
 __all__ = ["Asking", "Finder", "first_choice"]
 
 _LEAST_MASS = 0.01  # with less on both answers together, an unconstrained model wanted to say something else
+_CONSTRAINED_MASS = 0.5  # with less, the constraint had no effect
 _CONTEXTS = ("", " ", "\n")  # an answer may stand at once, behind a blank or on a line of its own
+_MOST_REFUSALS = 3  # in turn; one may be the fault of its picture
 _SAID = 80
 
 Send = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -54,8 +56,8 @@ class Finder:
     Attributes
     ----------
     found : Asking or None
-        The way that works; None before the first answer, and after the connection was lost: who comes back may be
-        another.
+        The way that works; None before the first answer, and after the connection was lost or several requests were
+        refused in turn: another server may stand there.
     """
 
     def __init__(self, server: ChatServer, prompt: PromptSpec) -> None:
@@ -64,6 +66,7 @@ class Finder:
         self._spellings = Spellings.of(prompt)
         self._lock = asyncio.Lock()
         self._ids: tuple[frozenset[int], frozenset[int]] | None = None
+        self._refusals = 0
         self.found: Asking | None = None
 
     async def answer(self, chat: Chat, send: Send) -> Reading:
@@ -98,14 +101,18 @@ class Finder:
         try:
             reading, _ = await self._ask(asking, chat, send)
         except RefusedError:
-            self._forget()
-            return await self._search(chat, send)
+            self._refusals += 1
+            if self._refusals >= _MOST_REFUSALS:
+                self._forget()
+            raise
+        self._refusals = 0
         if reading is not None and (asking.poor or _is_good(reading, asking)):
             return reading
         return await self._search(chat, send, after=asking, poor=reading)
 
     def _forget(self) -> None:
         self.found = self._ids = None
+        self._refusals = 0
 
     async def _search(
         self, chat: Chat, send: Send, *, after: Asking | None = None, poor: Reading | None = None
@@ -192,7 +199,10 @@ def first_choice(reply: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_good(reading: Reading, asking: Asking) -> bool:
-    """Whether a better way need not be looked for."""
-    if asking.way.name == "word":
+    """Whether a better way need not be looked for.
+
+    A server that knows nothing of a constraint passes over it: then the two answers do not hold all the probability.
+    """
+    if not reading.exact or asking.way.name == "word":
         return False
-    return reading.exact and (asking.way.constrained or asking.way.name == "ids" or reading.mass >= _LEAST_MASS)
+    return asking.way.name == "ids" or reading.mass >= (_CONSTRAINED_MASS if asking.way.constrained else _LEAST_MASS)
