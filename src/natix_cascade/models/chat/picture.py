@@ -45,15 +45,20 @@ def sized(height: int, width: int, max_pixels: int, step: int) -> tuple[int, int
         Never more than the nearest multiple above the picture's own size: small pictures are not blown up.
     """
     step = min(step, math.isqrt(max_pixels))
-    scale = min(1.0, math.sqrt(max_pixels / (height * width)))
-    rows, columns = (max(1, round(side * scale / step)) for side in (height, width))
     most = max_pixels // (step * step)
-    if rows * columns > most:  # rounding went up, or the shorter side is one step already
-        if rows >= columns:
-            rows = max(1, most // columns)
-        else:
-            columns = max(1, most // rows)
-    return rows * step, columns * step
+    scale = min(1.0, math.sqrt(max_pixels / (height * width)))
+    rows, columns = (_whole(side * scale / step) for side in (height, width))
+    fitting = [(r, c) for r in rows for c in columns if r * c <= most]
+    if not fitting:  # so long that its shorter side is one token
+        fitting = [(min(rows[0], most), 1), (1, min(columns[0], most))]
+    aspect = math.log(height / width)
+    best = min(fitting, key=lambda size: (round(abs(math.log(size[0] / size[1]) - aspect), 9), -size[0] * size[1]))
+    return best[0] * step, best[1] * step
+
+
+def _whole(tokens: float) -> tuple[int, int]:
+    """The two nearest whole numbers of tokens, at least one."""
+    return max(1, math.floor(tokens)), max(1, math.ceil(tokens))
 
 
 def as_jpeg(pixels: NDArray[np.uint8], max_pixels: int, step: int) -> NDArray[np.uint8]:
