@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from natix_cascade.run.desk import NEARLY, Answer, HangError, check_answers, one
 from natix_cascade.run.mail import LoopReply, Reply
 
 __all__ = ["Flights"]
+
+T = TypeVar("T")
 
 _PREPARING = 2  # threads in which pictures are made ready to be sent
 
@@ -68,6 +71,7 @@ class Flights:
         self._pool = ThreadPoolExecutor(_PREPARING, thread_name_prefix="natix-prepare")
         self._model: Model | None = None
         self._loading: asyncio.Task[None] | None = None
+        self._loading_since: float | None = None
         self._places = 1
         self._closed = False
 
@@ -82,9 +86,10 @@ class Flights:
         return len(self._flying)
 
     def running_for(self) -> float:
-        """Seconds that the longest question under way has taken so far; 0 when there is none."""
+        """Seconds that the longest question under way, or loading, has taken so far; 0 when there is neither."""
         with self._lock:
             began = min((flight.began for flight in self._flying if flight.began is not None), default=None)
+        began = self._loading_since if began is None else began
         return 0.0 if began is None else time.perf_counter() - began
 
     def submit(self, pixels: NDArray[np.uint8], *, explain: bool = False) -> Future[Answer]:
@@ -122,7 +127,8 @@ class Flights:
         flight = self._put(pixels, explain, reply)
 
         def spent() -> float:
-            return 0.0 if flight.began is None else time.perf_counter() - flight.began
+            began = self._loading_since if flight.began is None else flight.began
+            return 0.0 if began is None else time.perf_counter() - began
 
         def more() -> float:
             left = until - time.perf_counter()
@@ -203,6 +209,7 @@ class Flights:
         model = self._model
         if model is None:
             if self._loading is None:
+                self._loading_since = time.perf_counter()
                 self._loading = loop.create_task(self._load_model())
             return
         with self._lock:
@@ -217,20 +224,20 @@ class Flights:
     async def _load_model(self) -> None:
         """Load the model; where that fails, all who wait hear of it, and the next question tries again."""
         try:
-            model = await asyncio.get_running_loop().run_in_executor(self._pool, self._load)
+            model = await _in_thread(self._load)
         except BaseException as error:
             with self._lock:
                 left = list(self._waiting)
                 self._waiting.clear()
                 self._empty.notify_all()
-            self._loading = None
+            self._loading = self._loading_since = None
             for flight in left:
                 _fail(flight.reply, error)
             if not isinstance(error, Exception):
                 raise
             return
         self._places = max(1, model.concurrency) if isinstance(model, AsyncModel) else 1
-        self._model = model
+        self._model, self._loading_since = model, None
         self._launch()
 
     async def _fly(self, model: Model, flight: _Flight) -> None:
@@ -255,7 +262,7 @@ class Flights:
         prepared = await loop.run_in_executor(self._pool, model.prepare, flight.pixels)
         if isinstance(model, AsyncModel):
             return await model.answer(prepared, explain=flight.explain)
-        return await loop.run_in_executor(self._pool, lambda: model.predict([prepared], explain=flight.explain))
+        return await _in_thread(lambda: model.predict([prepared], explain=flight.explain))
 
     def _land(self, flight: _Flight, _: asyncio.Task[None]) -> None:
         """A place is free."""
@@ -263,6 +270,20 @@ class Flights:
             self._flying.pop(flight, None)
             self._empty.notify_all()
         self._launch()
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Run what may hang, in a thread that does not keep the process alive."""
+    reply: LoopReply[T] = LoopReply()
+
+    def run() -> None:
+        try:
+            reply.set_result(work())
+        except BaseException as error:  # noqa: BLE001  # whatever it is, who waits must hear of it
+            reply.set_exception(error)
+
+    threading.Thread(target=run, name="natix-flight", daemon=True).start()
+    return await reply.wait(None)
 
 
 def _fail(reply: Reply[Answer], error: BaseException) -> None:
