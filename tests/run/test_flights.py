@@ -280,7 +280,7 @@ def test_a_failure_is_one_questions_own(flights_of: FlightsOf, fault: BaseExcept
         flights.submit(PIXELS).result(LONG)
     server.fault = None
     assert flights.submit(numbered(5)).result(LONG).score == 0.05
-    wait_until(lambda: flights.under_way == 0)
+    assert flights.under_way == 0
 
 
 @pytest.mark.parametrize("odd", [[float("nan")], [0.1, 0.2], [], [2.0]])
@@ -360,6 +360,21 @@ def test_closing_gives_up_what_hangs(flights_of: FlightsOf) -> None:
             future.result(LONG)
     assert server.given_up == [0]
     flights.close()
+
+
+def test_what_is_given_up_before_it_began_is_told_too(flights_of: FlightsOf) -> None:
+    hold = threading.Event()
+    server = Server(3)
+    server.prepare = lambda pixels: (hold.wait(LONG), pixels)[1]  # type: ignore[method-assign]
+    flights = flights_of(server)
+    futures = [flights.submit(numbered(n)) for n in range(3)]  # the third waits for a thread that prepares it
+    wait_until(lambda: flights.under_way == 3)
+    assert flights.renew()
+    for future in futures:
+        with pytest.raises(TransientModelError, match="given up"):
+            future.result(LONG)
+    hold.set()
+    assert server.asked == []
 
 
 def test_closing_before_any_question() -> None:

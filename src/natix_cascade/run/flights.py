@@ -39,7 +39,7 @@ class _Flight:
     reply: Reply[Answer]
     asked: float
     began: float | None = None
-    task: asyncio.Task[None] | None = None
+    task: asyncio.Task[Answer | BaseException] | None = None
 
 
 class Flights:
@@ -240,22 +240,17 @@ class Flights:
         self._model, self._loading_since = model, None
         self._launch()
 
-    async def _fly(self, model: Model, flight: _Flight) -> None:
+    async def _fly(self, model: Model, flight: _Flight) -> Answer | BaseException:
+        """The answer to one question, or what went wrong; only being cancelled gets out of here as an exception."""
         try:
             answers = await self._answers(model, flight)
             check_answers(model, answers, 1)
             latency = (time.perf_counter() - flight.asked) * 1000
-            answer = one_answer(model, answers, 0, latency, explain=flight.explain)
-        except asyncio.CancelledError:  # by whoever asked, or by `renew` or `close`: then somebody waits
-            _fail(flight.reply, TransientModelError("its request was given up"))
+            return one_answer(model, answers, 0, latency, explain=flight.explain)
+        except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001  # whatever it is, who waits must hear of it
-            _fail(flight.reply, error)
-            return
-        if isinstance(answer, ModelError):
-            _fail(flight.reply, answer)
-        elif flight.reply.set_running_or_notify_cancel():
-            flight.reply.set_result(answer)
+            return error
 
     async def _answers(self, model: Model, flight: _Flight) -> Answers:
         loop = asyncio.get_running_loop()
@@ -264,11 +259,17 @@ class Flights:
             return await model.answer(prepared, explain=flight.explain)
         return await _in_thread(lambda: model.predict([prepared], explain=flight.explain))
 
-    def _land(self, flight: _Flight, _: asyncio.Task[None]) -> None:
-        """A place is free."""
+    def _land(self, flight: _Flight, task: asyncio.Task[Answer | BaseException]) -> None:
+        """A place is free; who asked hears how it went."""
         with self._lock:
             self._flying.pop(flight, None)
             self._empty.notify_all()
+        if task.cancelled():  # by whoever asked, or by `renew` or `close`: then somebody waits
+            _fail(flight.reply, TransientModelError("its request was given up"))
+        elif isinstance(answer := task.result(), BaseException):
+            _fail(flight.reply, answer)
+        elif flight.reply.set_running_or_notify_cancel():
+            flight.reply.set_result(answer)
         self._launch()
 
 
