@@ -129,6 +129,17 @@ def two(first: Moody, second: Moody, **options: Any) -> Any:
     return engine_room([first], more={"m#1": second}, replicas=2, **options)
 
 
+def test_who_lost_one_replica_asks_the_other_next() -> None:
+    lost, good = Moody("m", LOST), Moody("m", 0.8)
+    with two(lost, good, attempts=2) as runner:
+
+        async def scene() -> None:
+            for _ in range(4):
+                assert (await ask(runner)).score == 0.8
+
+        play(scene)
+
+
 def test_a_second_replica_is_asked_after_a_while_and_the_first_answer_counts() -> None:
     hung, good = Moody("m", "hang"), Moody("m", 0.8)
     with two(hung, good, hedge_ms=20) as runner:

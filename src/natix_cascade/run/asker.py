@@ -124,10 +124,10 @@ class Asker:
             The model failed.
         """
         self._budget.request()
-        attempt = 1
+        attempt, tried = 1, list[Replica]()
         while True:
             try:
-                return await self._try(pixels, explain=explain, until=until)
+                return await self._try(pixels, tried, explain=explain, until=until)
             except TransientModelError as error:
                 asked = error.retry_after_s or 0.0
                 pause = max(backoff_s(attempt, self._rng), asked)
@@ -166,8 +166,10 @@ class Asker:
         for replica in self.replicas:
             replica.desk.close(max(until - time.monotonic(), 0.0))
 
-    async def _try(self, pixels: NDArray[np.uint8], *, explain: bool, until: float) -> Answer:
-        first, ticket = self._choose()
+    async def _try(self, pixels: NDArray[np.uint8], tried: list[Replica], *, explain: bool, until: float) -> Answer:
+        """Ask the least busy replica, rather another one than that which was `tried` last."""
+        first, ticket = self._choose(after=tried[-1] if tried else None)
+        tried.append(first)
         if self.options.hedge_ms is None or len(self.replicas) == 1:
             return await self._ask(first, ticket, pixels, explain=explain, until=until)
         task = asyncio.ensure_future(self._ask(first, ticket, pixels, explain=explain, until=until))
@@ -212,22 +214,25 @@ class Asker:
             for each in tasks:
                 each.cancel()
 
-    def _others(self, but: Replica | None) -> list[Replica]:
-        """Replicas, the least busy first, among equals the one at work for the longest last; `but` is left out."""
+    def _others(self, but: Replica | None, after: Replica | None = None) -> list[Replica]:
+        """Replicas, the least busy first, among equals the one at work for the longest last.
+
+        `but` is left out, and `after` comes last however busy the others are.
+        """
         if len(self.replicas) == 1:
             return list(self.replicas)
         others = [each for each in self.replicas if each is not but]
-        return sorted(others, key=_load)
+        return sorted(others, key=lambda each: (each is after, *_load(each)))
 
-    def _choose(self, but: Replica | None = None) -> tuple[Replica, int]:
-        """The least busy replica whose breaker lets a call through, and the breaker's ticket; `but` is left out.
+    def _choose(self, but: Replica | None = None, *, after: Replica | None = None) -> tuple[Replica, int]:
+        """The first of `_others` whose breaker lets a call through, and the breaker's ticket.
 
         Raises
         ------
         BreakerOpenError
             There is none.
         """
-        for replica in self._others(but):
+        for replica in self._others(but, after):
             ticket = replica.breaker.enter()
             if ticket:
                 return replica, ticket

@@ -171,7 +171,7 @@ class Flights:
         with self._lock:
             if self._closed:
                 raise ModelError("the cascade is closed; load it again to ask more")
-            if len(self._waiting) >= self._max_queue:
+            if len(self._waiting) + len(self._flying) >= self._max_queue + self._places:  # free places are places too
                 raise QueueFullError(f"{self._max_queue} pictures wait for it already; try again later")
             self._waiting[flight] = None
         self._loop.soon(self._launch)
