@@ -432,7 +432,7 @@ def test_the_command_line_takes_the_file(tmp_path: Path) -> None:
         kept = tmp_path / "records.parquet"
         result = CliRunner().invoke(app, ["record", str(manifest), "--out", str(kept), *options])
         assert result.exit_code == 0, result.output
-        result = CliRunner().invoke(app, ["evaluate", str(manifest), *options, "--levels", "none", "--json"])
+        result = CliRunner().invoke(app, ["evaluate", str(manifest), *options, "--levels", "L0", "--json"])
         assert result.exit_code == 0, result.output
         asked = len(server.requests)
     assert asked >= 4
