@@ -83,10 +83,10 @@ def _models() -> str:
     from natix_cascade.models.engines import verify_weights
     from natix_cascade.spec.library import known_cards
 
-    known = known_cards()
-    for item in known.values():
+    shipped = [item for item in known_cards().values() if item.card.weights is not None]
+    for item in shipped:
         verify_weights(item.card, item.weights)
-    return f"{len(known)} with the right checksums"
+    return f"{len(shipped)} with the right checksums"
 
 
 def _verdict() -> str:
