@@ -187,6 +187,11 @@ class Outage:
     opened: tuple[str, ...]
     recovered_after: int
 
+    @property
+    def overcome(self) -> bool:
+        """Whether it showed in the verdicts, opened all its breakers, and was over when the server was back."""
+        return self.degraded > 0 and set(self.opened) == set(self.models) and self.recovered_after >= 0
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {
