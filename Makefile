@@ -87,8 +87,9 @@ train: $(TRAIN_VENV)/.train ## Train and package the shipped models from MANIFES
 	$(TRAIN_VENV)/bin/python -m natix_cascade.learn train $(MANIFEST)
 	$(TRAIN_VENV)/bin/python -m natix_cascade.learn package $(MANIFEST)
 
-docs: $(VENV)/.dev ## Write the JSON schemas that editors use
+docs: $(VENV)/.dev ## Write the JSON schemas that editors use, and the page of the catalogue
 	$(BIN)/natix-cascade spec schema --out docs/reference/schema
+	$(BIN)/python tools/catalogue_page.py
 
 clean: ## Remove what the verbs made
 	rm -rf $(VENV) $(TRAIN_VENV) $(MINER_VENV) demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis
