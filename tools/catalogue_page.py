@@ -11,6 +11,7 @@ from natix_cascade.spec.task import Ask, Classify, Depth, Detect, Find, Task, Te
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "catalogue.md"
 
+_BILLION = 1e9
 _HEAD = """# The catalogue: 26 models
 
 Written from the cards in `src/natix_cascade/spec/catalogue` by `make docs`. T: trained, by a project whose outputs
@@ -21,6 +22,10 @@ says). GB: weights alone, at bf16 / fp8 / int4. `natix-cascade models show NAME`
 |---|---|---|---|---|---|---|---|---|
 """
 _TASKS = """
+Left out of the design's list: CoTracker 3 (follows points through a video; one frame is all there is) and Anomaly-OV
+(industrial defects). Off the path by default: Qwen3-VL-235B-A22B-Thinking and DeepSeek-R1, which no machine of this
+page holds; write a card and put it into a cascade of your own.
+
 ## What each is asked, and how its answer becomes a probability
 
 | model | task | P(roadwork) before calibration |
@@ -52,8 +57,8 @@ def _row(card: ModelCard) -> str:
     memory = " / ".join(f"{serving.memory_gb[p]:g}" if p in serving.memory_gb else "-" for p in ("bf16", "fp8", "int4"))
     why = f" ({origin.replaced_because})" if origin.replaced_because else ""
     count = card.parameters
-    size = f"{count / 1e9:.3g}B" if count >= 1e9 else f"{count / 1e6:.3g}M"
-    active = f", {serving.active_parameters / 1e9:g}B active" if serving.active_parameters else ""
+    size = f"{count / _BILLION:.3g}B" if count >= _BILLION else f"{count / 1e6:.3g}M"
+    active = f", {serving.active_parameters / _BILLION:g}B active" if serving.active_parameters else ""
     cells = (
         f"{origin.number}{marks}",
         origin.level,
