@@ -23,8 +23,6 @@ _PICTURE_TOKENS = (
     "<frame_end>",
     "<|video|>",
 )
-_FILLER = "<|extra_{}|>"
-_MOLMO_PLACES = 320  # rows of the text's embedding; the picture tokens follow
 _MOLMO_TOKENS = SpecialTokens(
     names=("<|endoftext|>", "<|im_start|>", "<|im_end|>", *_PICTURE_TOKENS),
     begin="<|endoftext|>",
@@ -105,7 +103,8 @@ MOLMO2 = Recipe(
     },
 )
 
-# Phi-4-multimodal: tiles of 448 pixels in the original, 112 here; the audio half is there and stays silent.
+# Phi-4-multimodal: tiles of 448 pixels as in the original, whose processor counts 256 tokens for each whatever its
+# size; the audio half is there and stays silent.
 
 _PHI_TOKENS = SpecialTokens(
     names=("<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|image|>", "<|audio|>"),
@@ -135,8 +134,8 @@ def _phi4(vocabulary: Vocabulary) -> Json:
             "intermediate_size": 128,
             "num_hidden_layers": 3,
             "num_attention_heads": 2,
-            "image_size": 112,
-            "crop_size": 112,
+            "image_size": 448,
+            "crop_size": 448,
             "patch_size": 14,
             "image_token_id": vocabulary["<|image|>"],
         },
@@ -165,7 +164,7 @@ PHI4_MULTIMODAL = Recipe(
             "processor_class": "Phi4MultimodalProcessor",
             "image_processor_type": "Phi4MultimodalImageProcessor",
             "feature_extractor_type": "Phi4MultimodalFeatureExtractor",
-            "size": {"height": 112, "width": 112},
+            "size": {"height": 448, "width": 448},
             "patch_size": 14,
             "dynamic_hd": 4,
         },

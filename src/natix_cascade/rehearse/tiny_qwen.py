@@ -92,7 +92,7 @@ def _qwen3(vocabulary: Vocabulary, **text: object) -> Json:
 
 def _qwen3_experts(vocabulary: Vocabulary) -> Json:
     return _qwen3(
-        vocabulary, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=128, decoder_sparse_step=1, mlp_only_layers=[]
+        vocabulary, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=128, decoder_sparse_step=1, mlp_only_layers=[], norm_topk_prob=True
     )
 
 
