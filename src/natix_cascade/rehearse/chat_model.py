@@ -75,7 +75,9 @@ class ChatModel:
             import torch  # noqa: PLC0415  # extra
             import transformers  # noqa: PLC0415  # extra
         except ImportError as error:
-            raise MissingExtraError(f"the chat server needs torch and transformers ({error}); pip install them") from error
+            raise MissingExtraError(
+                f"the chat server needs torch and transformers ({error}); pip install them"
+            ) from error
         if not (folder / "config.json").is_file():
             raise ModelError(f"{folder} holds no model: there is no config.json; build one with build_tiny_vlm")
         try:
@@ -113,13 +115,15 @@ class ChatModel:
         outside = [token for token in named if token >= self.vocabulary]
         if outside:
             raise ChatError(
-                f"logprob_token_ids {outside} are not in the vocabulary of {self.vocabulary} tokens", param="logprob_token_ids"
+                f"logprob_token_ids {outside} are not in the vocabulary of {self.vocabulary} tokens",
+                param="logprob_token_ids",
             )
         inputs = self._inputs(request)
         length = int(inputs["input_ids"].shape[1])
         if length + request.limit > self.length:
             raise ChatError(
-                f"the prompt has {length} tokens and the answer may have {request.limit}; together at most {self.length}",
+                f"the prompt has {length} tokens and the answer may have {request.limit}; "
+                f"together at most {self.length}",
                 param="max_tokens",
             )
         with self._lock, self._torch.inference_mode(), self._torch.random.fork_rng(devices=[]):

@@ -151,7 +151,9 @@ def first_wrong(error: ValidationError) -> ChatError:
 
 def error_body(message: str, *, status: int, param: str | None = None) -> dict[str, Any]:
     """An error as OpenAI's clients expect it."""
-    kind = {404: "NotFoundError", 405: "MethodNotAllowedError", 500: "InternalServerError"}.get(status, "BadRequestError")
+    kind = {404: "NotFoundError", 405: "MethodNotAllowedError", 500: "InternalServerError"}.get(
+        status, "BadRequestError"
+    )
     return {"error": {"message": message, "type": kind, "param": param, "code": status}}
 
 

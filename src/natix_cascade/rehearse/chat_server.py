@@ -64,7 +64,13 @@ def create_app(models: Mapping[str, ChatModel]) -> FastAPI:
     @app.get("/v1/models")
     def list_models() -> dict[str, Any]:
         data = [
-            {"id": name, "object": "model", "created": started, "owned_by": "natix-cascade", "max_model_len": model.length}
+            {
+                "id": name,
+                "object": "model",
+                "created": started,
+                "owned_by": "natix-cascade",
+                "max_model_len": model.length,
+            }
             for name, model in models.items()
         ]
         return {"object": "list", "data": data}
@@ -83,6 +89,13 @@ def create_app(models: Mapping[str, ChatModel]) -> FastAPI:
         tokens = model.tokenize(asked.prompt, special=asked.add_special_tokens)
         return {"count": len(tokens), "max_model_len": model.length, "tokens": tokens}
 
+    _answer_errors(app)
+    return app
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Errors in the form that OpenAI's clients expect."""
+
     @app.exception_handler(ChatError)
     def wrong(_: Request, error: ChatError) -> JSONResponse:
         return JSONResponse(error_body(str(error), status=error.status, param=error.param), error.status)
@@ -98,8 +111,6 @@ def create_app(models: Mapping[str, ChatModel]) -> FastAPI:
     @app.exception_handler(Exception)
     def broken(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse(error_body(f"{type(error).__name__}: {error}", status=500), 500)
-
-    return app
 
 
 async def _body(request: Request) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -108,20 +109,16 @@ class ServerProcess:
             return
         if self.running:
             self._process.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(self._stop_s)
-            except subprocess.TimeoutExpired:
-                pass
         self.kill()
 
     def kill(self) -> None:
         """End it and its children at once, as a crash would."""
         if self._process is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):  # all of them are gone
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # all of them are gone
         self._process.wait()
         self._process = None
 

@@ -10,7 +10,10 @@ __all__ = ["INTERNVL", "INTERNVL_MOE", "LLAMA4", "OVIS2"]
 _HALF = [0.5, 0.5, 0.5]
 _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 _CLIP = {"image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711]}
-_CHATML = {"start": "<|im_start|>", "middle": "\n", "end": "<|im_end|>\n"}
+
+
+def _chatml(picture: str) -> str:
+    return chat_template(start="<|im_start|>", middle="\n", end="<|im_end|>\n", picture=picture)
 
 
 def _text(vocabulary: Vocabulary, end: str, pad: str, **more: object) -> Json:
@@ -171,7 +174,7 @@ OVIS2 = Recipe(
     model="Ovis2ForConditionalGeneration",
     configuration="Ovis2Config",
     tokens=_OVIS_TOKENS,
-    template=chat_template(**_CHATML, picture="<image>\n"),
+    template=_chatml("<image>\n"),
     options=_ovis2,
     files={
         "preprocessor_config.json": {
@@ -182,7 +185,11 @@ OVIS2 = Recipe(
             "max_patches": 4,
             **_CLIP,
         },
-        "processor_config.json": {"processor_class": "Ovis2Processor", "image_seq_length": 16, "image_token": "<image>"},
+        "processor_config.json": {
+            "processor_class": "Ovis2Processor",
+            "image_seq_length": 16,
+            "image_token": "<image>",
+        },
     },
 )
 
@@ -242,7 +249,7 @@ INTERNVL = Recipe(
     model="InternVLForConditionalGeneration",
     configuration="InternVLConfig",
     tokens=_INTERNVL_TOKENS,
-    template=chat_template(**_CHATML, picture="<IMG_CONTEXT>\n"),
+    template=_chatml("<IMG_CONTEXT>\n"),
     options=lambda vocabulary: _internvl(_dense(vocabulary), vocabulary),
     files=_INTERNVL_FILES,
 )
@@ -250,7 +257,7 @@ INTERNVL_MOE = Recipe(
     model="InternVLForConditionalGeneration",
     configuration="InternVLConfig",
     tokens=_INTERNVL_TOKENS,
-    template=chat_template(**_CHATML, picture="<IMG_CONTEXT>\n"),
+    template=_chatml("<IMG_CONTEXT>\n"),
     options=lambda vocabulary: _internvl(_experts(vocabulary), vocabulary),
     files=_INTERNVL_FILES,
 )

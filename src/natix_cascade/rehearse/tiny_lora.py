@@ -43,7 +43,9 @@ def build_tiny_lora(base: Path, folder: Path, *, seed: int = 0) -> None:
         from safetensors import SafetensorError  # noqa: PLC0415  # extra
         from safetensors.torch import save_file  # noqa: PLC0415  # extra
     except ImportError as error:
-        raise MissingExtraError(f"adapters need torch and safetensors ({error}); pip install torch transformers") from error
+        raise MissingExtraError(
+            f"adapters need torch and safetensors ({error}); pip install torch transformers"
+        ) from error
     try:
         shapes = _shapes(base / "model.safetensors")
     except (OSError, SafetensorError) as error:

@@ -71,7 +71,10 @@ def _text(vocabulary: Vocabulary, **more: object) -> Json:
 def _qwen3(vocabulary: Vocabulary, **text: object) -> Json:
     return {
         "text_config": _text(
-            vocabulary, head_dim=64, rope_parameters=default_rope(mrope_section=_SECTIONS, mrope_interleaved=True), **text
+            vocabulary,
+            head_dim=64,
+            rope_parameters=default_rope(mrope_section=_SECTIONS, mrope_interleaved=True),
+            **text,
         ),
         "vision_config": {
             "depth": 2,
@@ -92,7 +95,13 @@ def _qwen3(vocabulary: Vocabulary, **text: object) -> Json:
 
 def _qwen3_experts(vocabulary: Vocabulary) -> Json:
     return _qwen3(
-        vocabulary, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=128, decoder_sparse_step=1, mlp_only_layers=[], norm_topk_prob=True
+        vocabulary,
+        num_experts=4,
+        num_experts_per_tok=2,
+        moe_intermediate_size=128,
+        decoder_sparse_step=1,
+        mlp_only_layers=[],
+        norm_topk_prob=True,
     )
 
 

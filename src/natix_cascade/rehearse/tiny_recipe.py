@@ -34,7 +34,9 @@ CHAT_TEMPLATE = """\
 """
 """Chat template whose names in capitals are filled in by `chat_template`."""
 
-_NO_THOUGHT = '{%- if enable_thinking is defined and not enable_thinking -%}{{ "<think>\\n\\n</think>\\n\\n" }}{%- endif -%}'
+_NO_THOUGHT = (
+    '{%- if enable_thinking is defined and not enable_thinking -%}{{ "<think>\\n\\n</think>\\n\\n" }}{%- endif -%}'
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

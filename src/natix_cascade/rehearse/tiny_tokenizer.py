@@ -120,8 +120,7 @@ def _vocabulary(alphabet: Sequence[str]) -> tuple[dict[str, int], list[tuple[str
     """All bytes, and the answers put together letter by letter, then with the space before them."""
     tokens, merges = list(alphabet), []
     for word in ANSWERS:
-        for end in range(1, len(word)):
-            merges.append((word[:end], word[end]))
+        merges.extend((word[:end], word[end]) for end in range(1, len(word)))
         merges.append((_SPACE, word))
     for left, right in merges:
         if left + right not in tokens:

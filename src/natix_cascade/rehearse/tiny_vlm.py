@@ -70,7 +70,9 @@ def build_tiny_vlm(architecture: str, folder: Path, *, seed: int = 0) -> None:
     try:
         import transformers  # noqa: PLC0415  # extra
     except ImportError as error:
-        raise MissingExtraError(f"tiny models need torch and transformers ({error}); pip install torch transformers") from error
+        raise MissingExtraError(
+            f"tiny models need torch and transformers ({error}); pip install torch transformers"
+        ) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(transformers, recipe, folder, seed)
