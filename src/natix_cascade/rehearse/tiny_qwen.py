@@ -98,7 +98,7 @@ def _qwen3_experts(vocabulary: Vocabulary) -> Json:
         vocabulary,
         num_experts=4,
         num_experts_per_tok=2,
-        moe_intermediate_size=128,
+        moe_intermediate_size=96,
         decoder_sparse_step=1,
         mlp_only_layers=[],
         norm_topk_prob=True,
@@ -162,6 +162,7 @@ QWEN3_VL_MOE = Recipe(
     template=_template(thinks=True),
     options=_qwen3_experts,
     files=_QWEN3_FILES,
+    transposed=r"mlp\.experts\.(gate_up|down)_proj$",
 )
 QWEN2_5_VL = Recipe(
     model="Qwen2_5_VLForConditionalGeneration",

@@ -57,6 +57,8 @@ class Recipe:
         JSON files of the processor.
     spread : float
         Standard deviation of the random weights; large enough that the answer depends on the picture.
+    transposed : str
+        Pattern of the weights that the published files hold the other way round than transformers writes them.
     """
 
     model: str
@@ -66,6 +68,7 @@ class Recipe:
     options: Callable[[Vocabulary], Json]
     files: Mapping[str, Json]
     spread: float = 0.15
+    transposed: str = ""
 
 
 def chat_template(*, start: str, middle: str, end: str, picture: str, thinks: bool = False) -> str:

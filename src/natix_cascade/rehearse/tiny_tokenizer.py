@@ -118,7 +118,8 @@ def _byte_level(special: Sequence[str]) -> Any:
 
 def _vocabulary(alphabet: Sequence[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """All bytes, and the answers put together letter by letter, then with the space before them."""
-    tokens, merges = list(alphabet), []
+    tokens = list(alphabet)
+    merges: list[tuple[str, str]] = []
     for word in ANSWERS:
         merges.extend((word[:end], word[end]) for end in range(1, len(word)))
         merges.append((_SPACE, word))

@@ -11,6 +11,7 @@ and ``internvl_moe`` (InternVL with Qwen3 experts, as InternVL3.5-30B-A3B has, i
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,8 @@ def _write(transformers: Any, recipe: Recipe, folder: Path, seed: int) -> None:
     generation.pad_token_id = vocabulary[recipe.tokens.pad]
     generation.bos_token_id = vocabulary[recipe.tokens.begin or recipe.tokens.pad]
     model.save_pretrained(folder)
+    if recipe.transposed:
+        _transpose(folder / "model.safetensors", recipe.transposed)
     for name, content in recipe.files.items():
         write_whole(folder / name, json.dumps(content, indent=2).encode())
 
@@ -104,4 +107,16 @@ def _random_model(model_class: Any, config: Any, spread: float, seed: int) -> An
             for parameter in model.parameters():
                 if parameter.ndim > 1:
                     parameter.normal_(0.0, spread)
-    return model.to(torch.bfloat16).eval()
+        for parameter in model.parameters():  # buffers stay as they are: some are complex
+            parameter.data = parameter.data.to(torch.bfloat16)
+    return model.eval()
+
+
+def _transpose(weights: Path, pattern: str) -> None:
+    from safetensors.torch import load_file, save_file  # noqa: PLC0415  # extra
+
+    tensors = load_file(weights)
+    for name in tensors:
+        if re.search(pattern, name):
+            tensors[name] = tensors[name].transpose(1, 2).contiguous()
+    save_file(tensors, weights, metadata={"format": "pt"})

@@ -9,7 +9,11 @@ from pathlib import Path
 
 from natix_cascade.rehearse.server_process import HOST, ServerProcess
 
-__all__ = ["chat_server", "vllm_server"]
+__all__ = ["VLLM_ARCHITECTURES", "chat_server", "vllm_server"]
+
+VLLM_ARCHITECTURES: tuple[str, ...] = ("qwen3_vl", "qwen3_vl_moe", "qwen2_5_vl", "llama4", "internvl", "internvl_moe")
+"""Tiny models that vLLM 0.32 serves on CPUs; it reads Molmo 2, Phi-4-multimodal and Ovis in their authors' layout only,
+which wants code from the hub."""
 
 _VLLM_ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
