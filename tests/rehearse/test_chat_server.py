@@ -125,26 +125,27 @@ def test_many_at_once_are_all_answered_alike(client: httpx.Client, question: Que
 
 
 @pytest.mark.parametrize(
-    ("path", "change", "status", "words"),
+    ("path", "change", "error"),
     [
-        ("/v1/chat/completions", {"model": "nobody"}, 404, "nobody"),
-        ("/v1/chat/completions", {"max_tokens": 100_000}, 400, "at most 4096"),
-        ("/v1/chat/completions", {"top_logprobs": 21}, 400, "top_logprobs"),
-        ("/v1/chat/completions", {"logprobs": True, "logprob_token_ids": [10**6]}, 400, "1000000"),
-        ("/v1/chat/completions", {"stream": True}, 400, "stream"),
-        ("/v1/chat/completions", {"messages": [{"role": "wizard", "content": "x"}]}, 400, "messages.0.role"),
-        ("/tokenize", {"prompt": None}, 400, "prompt"),
-        ("/nowhere", {}, 404, "Not Found"),
+        ("/v1/chat/completions", {"model": "nobody"}, (404, "nobody")),
+        ("/v1/chat/completions", {"max_tokens": 100_000}, (400, "at most 4096")),
+        ("/v1/chat/completions", {"top_logprobs": 21}, (400, "top_logprobs")),
+        ("/v1/chat/completions", {"logprobs": True, "logprob_token_ids": [10**6]}, (400, "1000000")),
+        ("/v1/chat/completions", {"stream": True}, (400, "stream")),
+        ("/v1/chat/completions", {"messages": [{"role": "wizard", "content": "x"}]}, (400, "messages.0.role")),
+        ("/tokenize", {"prompt": None}, (400, "prompt")),
+        ("/nowhere", {}, (404, "Not Found")),
     ],
 )
 def test_what_is_wrong_is_said_in_the_protocols_form(
-    client: httpx.Client, question: Question, path: str, change: dict[str, Any], status: int, words: str
+    client: httpx.Client, question: Question, path: str, change: dict[str, Any], error: tuple[int, str]
 ) -> None:
+    status, words = error
     answer = client.post(path, json={**question("small"), **change})
     assert answer.status_code == status
-    error = answer.json()["error"]
-    assert words in error["message"]
-    assert error["code"] == status
+    told = answer.json()["error"]
+    assert words in told["message"]
+    assert told["code"] == status
 
 
 def test_no_json_is_an_error_too(client: httpx.Client) -> None:

@@ -75,7 +75,7 @@ def test_the_seed_decides_every_byte(tmp_path: Path) -> None:
 
 
 def test_an_unknown_architecture_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="qwen9.*known: qwen3_vl"):
+    with pytest.raises(ModelError, match=r"qwen9.*known: qwen3_vl"):
         build_tiny_vlm("qwen9", tmp_path)
 
 

@@ -54,14 +54,18 @@ def margin(server: ServerProcess, body: dict[str, Any]) -> float:
     """How much likelier "yes" is than "no", in log-odds."""
     yes, no = (tokens(server, body["model"], word)[0] for word in ("yes", "no"))
     answer = post(server, {**body, "logprobs": True, "logprob_token_ids": [yes, no]})
-    found = {entry["token"]: entry["logprob"] for entry in answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]}
+    found = {
+        entry["token"]: entry["logprob"] for entry in answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+    }
     return float(found["yes"] - found["no"])
 
 
 def test_one_server_answers_for_the_base_and_each_adapter(server: ServerProcess, question: Question) -> None:
     listed = httpx.get(f"{server.url}/models", timeout=60).json()["data"]
     assert {entry["id"] for entry in listed} == {"base", "alias", "trained-1", "trained-2"}
-    base, alias, first, second = (margin(server, question(entry)) for entry in ("base", "alias", "trained-1", "trained-2"))
+    base, alias, first, second = (
+        margin(server, question(entry)) for entry in ("base", "alias", "trained-1", "trained-2")
+    )
     assert base == pytest.approx(alias, abs=0.05)
     assert min(abs(base - first), abs(base - second), abs(first - second)) > 0.05
 
@@ -78,7 +82,9 @@ def test_transformers_sees_the_same(server: ServerProcess, question: Question, t
         ours = model.answer(ChatRequest.model_validate(asked))
         assert ours.prompt_tokens == theirs["usage"]["prompt_tokens"]
         found = dict(ours.steps[0].logprobs)
-        assert found[named[0]] - found[named[1]] == pytest.approx(margin(server, question("base", scene, size)), abs=0.25)
+        assert found[named[0]] - found[named[1]] == pytest.approx(
+            margin(server, question("base", scene, size)), abs=0.25
+        )
 
 
 def test_a_choice_is_kept_and_its_logprobs_are_renormalised(server: ServerProcess, question: Question) -> None:

@@ -65,7 +65,7 @@ def vllm_server(
     command = [str(vllm), "serve", str(folder), "--served-model-name", *names, "--host", HOST, "--port", str(port)]
     command += ["--dtype", "bfloat16", "--enforce-eager", "--max-model-len", str(length), "--max-num-seqs", "8"]
     command += ["--kv-cache-memory-bytes", str(_CACHE_BYTES), "--max-logprobs", "20", "--enable-prompt-tokens-details"]
-    command += ["--limit-mm-per-prompt", json.dumps({"image": 1, "video": 0})]
+    command += ["--limit-mm-per-prompt", json.dumps({"image": 1, "video": 0}), "--skip-mm-profiling"]
     if lora:
         command += ["--enable-lora", "--max-lora-rank", str(_RANK), "--max-loras", str(min(len(lora), 4))]
         command += ["--lora-modules", *(f"{name}={path}" for name, path in lora.items())]
