@@ -159,8 +159,8 @@ class Killable(Protocol):
     def kill(self) -> None:
         """End it at once."""
 
-    def restart(self) -> None:
-        """Start it again and wait until it answers."""
+    def restart(self) -> float:
+        """Start it again and wait until it answers; returns the seconds that took."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from natix_cascade.rehearse.chat_process import ChatServer
+from natix_cascade.rehearse.server_process import ServerProcess, free_port
 from natix_cascade.rehearse.stage import Stage
-from natix_cascade.rehearse.vllm_server import VllmServer
+from natix_cascade.rehearse.vllm_server import chat_server, vllm_server
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.endpoints import Endpoint, Endpoints
 
@@ -67,12 +67,12 @@ class Running:
     ----------
     endpoints : Endpoints
         Where they listen.
-    vllm : VllmServer or None
+    vllm : ServerProcess or None
         The real one, which an outage kills.
     """
 
     endpoints: Endpoints
-    vllm: VllmServer | None = None
+    vllm: ServerProcess | None = None
 
 
 @contextlib.contextmanager
@@ -107,22 +107,23 @@ def serving(
     logs.mkdir(parents=True, exist_ok=True)
     urls: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
-        real: VllmServer | None = None
+        real: ServerProcess | None = None
         if casting.vllm and vllm is not None:
             tell(f"vLLM with {', '.join(casting.vllm)}: the first start takes minutes on a small machine")
             real = stack.enter_context(
-                VllmServer(
+                vllm_server(
                     vllm,
                     stage.vlms[VLLM_ARCHITECTURE],
                     names=[name for name, adapter in casting.vllm.items() if adapter is None] or ["base"],
-                    adapters={name: adapter for name, adapter in casting.vllm.items() if adapter is not None},
+                    lora={name: adapter for name, adapter in casting.vllm.items() if adapter is not None},
+                    port=free_port(),
                     log=logs / "vllm.log",
                 )
             )
             urls |= dict.fromkeys(casting.vllm, real.url)
         if casting.chat:
             tell(f"a chat server with {', '.join(casting.chat)}")
-            chat = stack.enter_context(ChatServer(casting.chat, log=logs / "chat.log"))
+            chat = stack.enter_context(chat_server(casting.chat, port=free_port(), log=logs / "chat.log"))
             urls |= dict.fromkeys(casting.chat, chat.url)
         endpoints = Endpoints(
             models={

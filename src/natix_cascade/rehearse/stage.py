@@ -114,6 +114,6 @@ def _vlm(architecture: str, place: Path, *, seed: int) -> None:
 
 
 def _lora(base: Path, place: Path, *, seed: int) -> None:
-    from natix_cascade.rehearse.tiny_vlm import build_tiny_lora  # noqa: PLC0415  # needs torch
+    from natix_cascade.rehearse.tiny_lora import build_tiny_lora  # noqa: PLC0415  # needs torch
 
     build_tiny_lora(base, place, seed=seed)
