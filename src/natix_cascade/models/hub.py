@@ -263,10 +263,7 @@ def _told(  # noqa: PLR0911  # one line a kind
             "set HF_TOKEN to a token of an account that may read it"
         )
     if isinstance(error, errors.RevisionNotFoundError):
-        return ModelError(
-            f"{say}{identifier} has no revision {revision}; mend the card, or pin "
-            "anew with --update"
-        )
+        return ModelError(f"{say}{identifier} has no revision {revision}; mend the card, or pin anew with --update")
     if isinstance(error, errors.OfflineModeIsEnabled) or "offline" in type(error).__name__.lower():
         return TransientModelError(
             "offline: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set; unset it, or copy the models folder from a "

@@ -53,9 +53,13 @@ def check_adapter(folder: Path, card: ModelCard) -> str:
     targets = _targets(config)
     unmet = [target for target in targets if not any(f".{name}".endswith(f".{target}") for name in pairs)]
     if unmet:
-        raise ModelError(f"{folder}: {CONFIG} targets {', '.join(unmet)}, for which there are no tensors; save it again")
+        raise ModelError(
+            f"{folder}: {CONFIG} targets {', '.join(unmet)}, for which there are no tensors; save it again"
+        )
     rank = "/".join(map(str, sorted(set(pairs.values()))))
-    return f"LoRA of rank {rank}, {len(pairs)} modules, {'/'.join(header.dtypes)}, {header.parameters / 1e6:.3g}M numbers"
+    return (
+        f"LoRA of rank {rank}, {len(pairs)} modules, {'/'.join(header.dtypes)}, {header.parameters / 1e6:.3g}M numbers"
+    )
 
 
 def check_tensors(file: Path, card: ModelCard) -> str:
@@ -94,7 +98,9 @@ def check_graph(file: Path, card: ModelCard) -> str:
     outputs = {item.name: list(item.shape) for item in session.get_outputs()}
     spec = card.input
     if spec.name not in inputs:
-        raise ModelError(f"{file}: no input {spec.name!r}, only {', '.join(inputs)}; write its name into the card's input")
+        raise ModelError(
+            f"{file}: no input {spec.name!r}, only {', '.join(inputs)}; write its name into the card's input"
+        )
     if card.output.name not in outputs:
         raise ModelError(f"{file}: no output {card.output.name!r}, only {', '.join(outputs)}; mend the card's output")
     shape = list(inputs[spec.name].shape)
@@ -136,7 +142,11 @@ def _check_base(config: dict[str, Any], folder: Path, card: ModelCard) -> None:
     identifier = card.source.identifier if card.source is not None else ""
     if identifier and base:
         parts = [part.lower() for part in Path(base).parts]
-        known = {identifier.split("/")[-1].lower(), "models--" + identifier.replace("/", "--").lower(), card.name.lower()}
+        known = {
+            identifier.split("/")[-1].lower(),
+            "models--" + identifier.replace("/", "--").lower(),
+            card.name.lower(),
+        }
         if base.lower() == identifier.lower() or (Path(base).is_absolute() and known & set(parts)):
             return
         architecture = card.serving.architecture if card.serving is not None else ""
@@ -180,7 +190,9 @@ def _pairs(header: Header, folder: Path) -> dict[str, int]:
             continue
         side = 0 if found["side"] == "A" else 1
         if len(tensor.shape) < 2 or tensor.dtype not in _FLOATS:  # noqa: PLR2004  # a matrix
-            raise ModelError(f"{folder / ADAPTER}: {name} is {tensor.dtype} {list(tensor.shape)}, wanted a float matrix")
+            raise ModelError(
+                f"{folder / ADAPTER}: {name} is {tensor.dtype} {list(tensor.shape)}, wanted a float matrix"
+            )
         sides.setdefault((found["module"], found["rest"] or ""), {})[found["side"]] = tensor.shape[side]
     if not sides:
         raise ModelError(f"{folder / ADAPTER}: holds no lora_A and lora_B tensors; save the adapter again")
