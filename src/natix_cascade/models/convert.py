@@ -16,7 +16,7 @@ from pathlib import Path
 from natix_cascade.errors import MissingExtraError, ModelError
 from natix_cascade.models.manifest import Manifest, describe, hash_files, read_manifest, write_manifest
 
-__all__ = ["convert", "main"]
+__all__ = ["WEIGHTS", "convert", "main"]
 
 WEIGHTS = "model.safetensors"
 _REFUSED, _NO_TORCH = 3, 4
@@ -136,8 +136,8 @@ def _limit(size: int) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         hard = resource.getrlimit(kind)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (most, most))
+        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (limit, limit))
 
 
 def _why(error: Exception) -> str:
@@ -161,8 +161,8 @@ def _problem(found: object, torch: object) -> str | None:
     others = [str(name) for name, value in found.items() if not isinstance(name, str) or not isinstance(value, tensor)]
     if others or not found:
         return (
-            f"it is no plain dict of tensors ({', '.join(others[:5]) or 'it is empty'}); write model.state_dict() alone, "
-            "without optimizer or epoch"
+            f"it is no plain dict of tensors ({', '.join(others[:5]) or 'it is empty'}); write model.state_dict() "
+            "alone, without optimizer or epoch"
         )
     odd = [name for name, value in found.items() if value.layout is not strided or value.is_quantized or value.is_meta]
     return f"tensors {', '.join(odd[:5])} are sparse, quantized or empty shells; write plain ones" if odd else None

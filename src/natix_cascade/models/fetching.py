@@ -19,6 +19,7 @@ from natix_cascade.models.manifest import (
     Manifest,
     Pin,
     compare,
+    files_below,
     read_lock,
     read_manifest,
     write_lock,
@@ -225,7 +226,7 @@ def _begin(place: Path) -> Manifest | None:
         It holds what no fetch brought: that is not ours to overwrite.
     """
     before = read_manifest(place)
-    if before is None and not (place / _NOTES).is_dir() and place.is_dir() and any(place.iterdir()):
+    if before is None and not (place / _NOTES).is_dir() and place.is_dir() and files_below(place):
         raise ModelError(f"{place} holds files that were not fetched; move them away, or fetch into another folder")
     (place / _NOTES).mkdir(parents=True, exist_ok=True)
     (place / MANIFEST).unlink(missing_ok=True)
@@ -240,4 +241,4 @@ def _instead(card: ModelCard) -> str:
         return "a training project makes it: natix-cascade models link"
     if card.is_remote:
         return "a server holds its weights"
-    return f"put its weights into a folder {card.name} below the models folder; its notes say where they are to be had"
+    return f"where its weights are to be had: natix-cascade models show {card.name}"

@@ -77,8 +77,10 @@ class Repository:
 
 
 def is_on_hub(card: ModelCard) -> bool:
-    """Whether the card names a repository of the hub."""
-    return card.source is not None and _HUB_NAME.fullmatch(card.source.identifier) is not None
+    """Whether the card names files of a repository of the hub."""
+    return (
+        card.source is not None and bool(card.source.files) and _HUB_NAME.fullmatch(card.source.identifier) is not None
+    )
 
 
 def look_up(card: ModelCard, revision: str | None) -> Repository:
@@ -214,7 +216,8 @@ def _library() -> ModuleType:
             "fetching models needs huggingface_hub; install it with: pip install 'natix-cascade[hub]'"
         ) from error
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    return huggingface_hub
+    library: ModuleType = huggingface_hub
+    return library
 
 
 def _bar(library: ModuleType, name: str, *, show: bool) -> type[Any]:

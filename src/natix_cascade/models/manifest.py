@@ -20,6 +20,7 @@ from natix_cascade.spec.build import plain
 from natix_cascade.spec.files import read_spec
 
 __all__ = [
+    "HEAD",
     "LOCK",
     "MANIFEST",
     "Differences",
@@ -39,6 +40,9 @@ __all__ = [
 ]
 
 MANIFEST, LOCK = "manifest.json", "models.lock.json"
+HEAD = "head.safetensors"
+"""What a training project adds to a fetched backbone; linked, so no part of the manifest."""
+
 _CHUNK = 4 * 1024 * 1024
 _NOT_OURS = {".cache"}  # the hub's library notes there what it was about
 
@@ -158,13 +162,13 @@ def write_lock(folder: Path, lock: Lock) -> Path:
 
 
 def files_below(folder: Path) -> list[str]:
-    """Paths of all files below a folder, sorted, but for its manifest and the hub library's notes."""
+    """Paths of all files below a folder, sorted, but for its manifest, a linked head and the hub library's notes."""
     found: list[str] = []
     for place, folders, names in os.walk(folder):
         here = Path(place)
         folders[:] = [name for name in folders if name not in _NOT_OURS]
         found.extend((here / name).relative_to(folder).as_posix() for name in names)
-    return sorted(name for name in found if name != MANIFEST)
+    return sorted(name for name in found if name not in {MANIFEST, HEAD})
 
 
 def describe(

@@ -10,6 +10,7 @@ from typing import Any
 from natix_cascade.errors import ModelError
 from natix_cascade.models.safetensors_header import Header, read_header
 from natix_cascade.spec.card import ModelCard
+from natix_cascade.spec.task import Detect
 
 __all__ = ["check_adapter", "check_graph", "check_tensors"]
 
@@ -101,8 +102,12 @@ def check_graph(file: Path, card: ModelCard) -> str:
         raise ModelError(
             f"{file}: no input {spec.name!r}, only {', '.join(inputs)}; write its name into the card's input"
         )
-    if card.output.name not in outputs:
-        raise ModelError(f"{file}: no output {card.output.name!r}, only {', '.join(outputs)}; mend the card's output")
+    boxes = ["boxes"] if isinstance(card.task, Detect) and card.task.layout == "detr" else []
+    for name in (card.output.name, *boxes):
+        if name not in outputs:
+            raise ModelError(
+                f"{file}: no output {name!r}, only {', '.join(outputs)}; mend the card, or export it again"
+            )
     shape = list(inputs[spec.name].shape)
     wanted = [3, spec.height, spec.width] if spec.layout == "NCHW" else [spec.height, spec.width, 3]
     fits = len(shape) == len(wanted) + 1 and all(
@@ -153,8 +158,8 @@ def _check_base(config: dict[str, Any], folder: Path, card: ModelCard) -> None:
         if architecture and _model_type(folder / base if not Path(base).is_absolute() else Path(base)) == architecture:
             return
     raise ModelError(
-        f"{folder / CONFIG}: trained on {base or 'an unnamed model'}, the card's base is {identifier or 'unknown'}; train on "
-        "that, or write a card of its own"
+        f"{folder / CONFIG}: trained on {base or 'an unnamed model'}, the card's base is {identifier or 'unknown'}; "
+        "train on that, or write a card of its own"
     )
 
 
