@@ -33,6 +33,7 @@ def fetch(
     everything: Annotated[bool, typer.Option("--all", help="Every model that the hub has.")] = False,
     workers: Annotated[int, typer.Option("--workers", help="Files at a time.", min=1, max=16)] = 4,
     update: Annotated[bool, typer.Option("--update", help="Pin the newest commit where a card names none.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Hash what is here already; mend what differs.")] = False,
     cards: CardsOption = None,
     json_output: JsonOption = False,  # a flag
 ) -> None:
@@ -45,7 +46,7 @@ def fetch(
     from natix_cascade.spec.library import models_folder
 
     chosen = _chosen(names or [], cascade, cards, everything=everything)
-    options = FetchOptions(workers=workers, update=update, show=not json_output and console().is_terminal)
+    options = FetchOptions(workers=workers, update=update, check=check, show=not json_output and console().is_terminal)
     results = []
     for one in fetch_models(chosen, models_folder(), options):
         results.append(one)

@@ -69,12 +69,15 @@ class FetchOptions:
         Files at a time.
     update : bool
         Pin the newest commit of cards that name none, rather than the one that is pinned.
+    check : bool
+        Hash what is here already, rather than trust its sizes.
     show : bool
         Draw progress on standard error.
     """
 
     workers: int = 4
     update: bool = False
+    check: bool = False
     show: bool = False
 
 
@@ -159,14 +162,14 @@ def _pinned(card: ModelCard, folder: Path, options: FetchOptions) -> str | None:
 
 
 def _here(card: ModelCard, folder: Path, options: FetchOptions) -> Fetched | None:
-    """What is whole already needs no hub; sizes are looked at, `verify` looks closer."""
+    """What is whole already needs no hub."""
     manifest = read_manifest(folder / card.name)
     commit = _pinned(card, folder, options)
     if manifest is None or card.source is None or manifest.identifier != card.source.identifier:
         return None
     if commit is None or manifest.commit != commit:
         return None
-    differences = compare(folder / card.name, manifest, quick=True)
+    differences = compare(folder / card.name, manifest, quick=not options.check, threads=options.workers)
     if differences.missing or differences.changed:
         return None
     return Fetched(card.name, "here", manifest.commit, manifest.bytes)

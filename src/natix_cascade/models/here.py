@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -91,7 +91,7 @@ class Verified:
     model: str
     status: Literal["ok", "failed", "missing", "remote"]
     problem: str | None = None
-    files: Differences = Differences()
+    files: Differences = field(default_factory=Differences)
     says: str = ""
 
 
@@ -157,7 +157,9 @@ def _verified(item: CardFile, models: Path, *, quick: bool, threads: int, progre
         return Verified(card.name, "remote", says="a server holds its weights")
     found = _differences(card, models, quick=quick, threads=threads, progress=progress)
     if found.missing or found.changed:
-        return Verified(card.name, "failed", f"{found}; get it again", files=found)
+        fetched = any(name.startswith(f"{card.name}/") for name in found.missing + found.changed)
+        how = f"fetch {card.name} --check" if fetched else "link"
+        return Verified(card.name, "failed", f"{found}; get it again with: natix-cascade models {how}", files=found)
     _check_pin(card, models)
     if not state.ready:
         how = f"fetch {card.name}" if state.base in {"missing", "unfinished"} else "link"
