@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from natix_cascade.errors import MissingExtraError, ModelError
 from natix_cascade.models.manifest import Manifest, describe, hash_files, read_manifest, write_manifest
@@ -21,6 +24,7 @@ __all__ = ["WEIGHTS", "convert", "main"]
 WEIGHTS = "model.safetensors"
 _REFUSED, _NO_TORCH = 3, 4
 _ROOM, _TIMES = 2 * 1024**3, 4  # bytes of memory beside torch itself: this, and so many times the file
+_GREEDY = "it wants more memory than a file of its size should"
 _SECONDS, _BYTES_A_SECOND = 120, 20e6
 
 
@@ -99,27 +103,31 @@ def main(arguments: list[str]) -> int:
     except ImportError as error:
         sys.stderr.write(f"converting a .pt needs {error.name}; install it with: pip install 'natix-cascade[torch]'\n")
         return _NO_TORCH
-    _limit(source.stat().st_size)
     try:
+        _limit(source.stat().st_size)
         found = torch.load(source, map_location="cpu", weights_only=True)
+        problem = _problem(found, torch)
+        if problem is None:
+            _save(found, out, safetensors.torch.save_file)
     except MemoryError:
-        sys.stderr.write("it wants more memory than a file of its size should\n")
-        return _REFUSED
+        problem = _GREEDY
     except Exception as error:  # noqa: BLE001  # whatever a strange file makes it say
-        sys.stderr.write(f"{_why(error)}\n")
-        return _REFUSED
-    problem = _problem(found, torch)
-    if problem:
+        problem = _why(error)
+    if problem is not None:
         sys.stderr.write(f"{problem}\n")
         return _REFUSED
+    return 0
+
+
+def _save(tensors: dict[str, Any], out: Path, save: Callable[[dict[str, Any], Path], None]) -> None:
+    """Write them whole or not at all; tensors that share memory are written each for itself."""
     out.mkdir(parents=True, exist_ok=True)
     half = out / f".{os.getpid()}.{WEIGHTS}"
     try:
-        safetensors.torch.save_file({name: tensor.contiguous().clone() for name, tensor in found.items()}, half)
+        save({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, half)
         half.replace(out / WEIGHTS)
     finally:
         half.unlink(missing_ok=True)
-    return 0
 
 
 def _limit(size: int) -> None:
@@ -142,20 +150,19 @@ def _limit(size: int) -> None:
 
 def _why(error: Exception) -> str:
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    if type(error).__name__ == "UnpicklingError" or "weights_only" in text:
+    if (named := re.search(r"GLOBAL (\S+)", str(error))) is not None:
         return (
-            "it holds more than tensors, and code from a checkpoint is never run; write its tensors with "
+            f"it holds {named[1]} beside tensors, and code from a checkpoint is never run; write its tensors with "
             "torch.save(model.state_dict(), ...) or with safetensors"
         )
     if "memory" in text:
-        return "it wants more memory than a file of its size should"
-    return f"it cannot be read as a checkpoint ({type(error).__name__}: {text})"
+        return _GREEDY
+    return f"it cannot be read as a checkpoint ({type(error).__name__}: {text[:200]})"
 
 
-def _problem(found: object, torch: object) -> str | None:
+def _problem(found: object, torch: Any) -> str | None:
     """Why it is not a plain dict of named tensors; None if it is one."""
-    tensor: type = torch.Tensor  # type: ignore[attr-defined]
-    strided: object = torch.strided  # type: ignore[attr-defined]
+    tensor: type = torch.Tensor
     if not isinstance(found, dict):
         return f"it holds {type(found).__name__}, wanted a plain dict of tensors; write model.state_dict()"
     others = [str(name) for name, value in found.items() if not isinstance(name, str) or not isinstance(value, tensor)]
@@ -164,7 +171,11 @@ def _problem(found: object, torch: object) -> str | None:
             f"it is no plain dict of tensors ({', '.join(others[:5]) or 'it is empty'}); write model.state_dict() "
             "alone, without optimizer or epoch"
         )
-    odd = [name for name, value in found.items() if value.layout is not strided or value.is_quantized or value.is_meta]
+    odd = [
+        name
+        for name, value in found.items()
+        if value.layout is not torch.strided or value.is_quantized or value.is_meta
+    ]
     return f"tensors {', '.join(odd[:5])} are sparse, quantized or empty shells; write plain ones" if odd else None
 
 
