@@ -46,7 +46,8 @@ class Hub:
     """What it holds, what goes wrong, and what it was asked.
 
     `cut` maps a file to the number of bytes after which its first connections break, one for each; `lies` maps a file
-    to what is sent instead of it. Requests are (method, path, Range header, whether a token came).
+    to what is sent instead of it; `hold` maps a file to an event that its downloads
+    wait for. Requests are (method, path, Range header).
     """
 
     repos: dict[str, Repo]
@@ -54,6 +55,7 @@ class Hub:
     token: str = "a-token"  # noqa: S105  # of this hub only
     cut: dict[str, list[int]] = field(default_factory=dict)
     lies: dict[str, bytes] = field(default_factory=dict)
+    hold: dict[str, threading.Event] = field(default_factory=dict)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
 
     def got(self, file: str) -> list[str | None]:
@@ -141,6 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(whole - start))
         self.end_headers()
         if self.command == "GET":
+            if (held := self.hub.hold.get(file)) is not None:
+                held.wait(60)
             breaks = self.hub.cut.get(file)
             self.wfile.write(content[start : breaks.pop(0) if breaks else whole])
             self.close_connection = bool(breaks is not None and start + 1)

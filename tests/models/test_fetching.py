@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -219,6 +221,40 @@ def test_files_that_no_fetch_brought_are_left_alone(run: Run, tmp_path: Path) ->
     code, told, _ = run("fetch", "tiny", cards={"tiny": {"identifier": "house/tiny"}})
     assert (code, own.read_bytes()) == (1, b"mine")
     assert "holds files that were not fetched" in told[0]["problem"]
+
+
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
+    from natix_cascade.models.fetching import FetchOptions, fetch_models
+    from natix_cascade.testing import make_card
+
+    for name in ("../up", "/etc", "custom", ".hidden", "a/b"):
+        (told,) = fetch_models([_from_hub(make_card(name), "house/tiny")], tmp_path / "models", FetchOptions())
+        assert told.status == "failed"
+        assert "cannot be that of a folder" in told.problem
+
+
+def test_a_killed_process_leaves_an_unfinished_folder_that_is_finished_later(
+    run: Run, hub: Hub, tmp_path: Path
+) -> None:
+    run("list", cards={"big": {"identifier": "house/big"}})  # writes the card
+    hub.hold["b.safetensors"] = threading.Event()
+    command = [sys.executable, "-m", "natix_cascade", "models", "fetch", "big", "--workers", "1"]
+    env = os.environ | {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path),
+        "NATIX_CASCADE_MODELS": str(tmp_path / "models"),
+    }
+    with subprocess.Popen([*command, "--cards", str(tmp_path / "cards")], env=env) as process:
+        deadline = time.monotonic() + 60
+        while not hub.got("b.safetensors"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.kill()
+    hub.hold.pop("b.safetensors").set()
+    assert run("verify", "big")[1][0]["status"] == "missing"
+    assert run("fetch", "big")[1][0]["status"] == "fetched"
+    assert len(hub.got("a.safetensors")) == 1
+    assert (tmp_path / "models" / "big" / "b.safetensors").read_bytes() == BIG
 
 
 def test_space_is_checked_before_anything_is_fetched(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from natix_cascade.models.manifest import (
     Lock,
     Manifest,
     Pin,
+    check_name,
     compare,
     files_below,
     read_lock,
@@ -177,6 +178,7 @@ def _here(card: ModelCard, folder: Path, options: FetchOptions) -> Fetched | Non
 
 def _planned(card: ModelCard, folder: Path, options: FetchOptions) -> Repository | Fetched:
     try:
+        check_name(card.name)
         return look_up(card, _pinned(card, folder, options))
     except (TransientModelError, MissingExtraError):
         raise

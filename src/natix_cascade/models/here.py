@@ -11,8 +11,9 @@ import numpy as np
 
 from natix_cascade.errors import CascadeError, ChecksumError, ModelError
 from natix_cascade.models.engines import load_model, verify_weights
-from natix_cascade.models.linking import CUSTOM, read_links
+from natix_cascade.models.linking import read_links
 from natix_cascade.models.manifest import (
+    CUSTOM,
     HEAD,
     Differences,
     FileEntry,

@@ -113,7 +113,7 @@ def look_up(card: ModelCard, revision: str | None) -> Repository:
             api.auth_check(source.identifier)
         tree = list(api.list_repo_tree(source.identifier, recursive=True, revision=about.sha))
     wanted = [_file(item) for item in tree if isinstance(item, library.RepoFile) and _matches(item.path, source.files)]
-    files = tuple(item for item in wanted if not item.file.lower().endswith(_PICKLED) and item.file != MANIFEST)
+    files = tuple(item for item in wanted if _is_wanted(item.file))
     refused = tuple(item.path for item in tree if item.path.lower().endswith(_PICKLED))
     if not any(item.file.endswith((".safetensors", ".onnx", ".onnx_data")) for item in files):
         pickled = f" ({', '.join(refused[:3])} would run code when loaded and is never fetched)" if refused else ""
@@ -202,6 +202,11 @@ def _file(item: Any) -> HubFile:
     if not is_below(item.path):
         raise ModelError(f"the repository has a file at {item.path!r}, outside of its folder; it is not to be trusted")
     return HubFile(item.path, item.size, item.lfs.sha256 if item.lfs else "", item.blob_id)
+
+
+def _is_wanted(path: str) -> bool:
+    """No pickles, and nothing where this program or the library keeps its own notes."""
+    return not path.lower().endswith(_PICKLED) and path != MANIFEST and not path.startswith(".cache/")
 
 
 def _matches(path: str, patterns: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ from natix_cascade.errors import CascadeError, ModelError
 from natix_cascade.files import write_whole
 from natix_cascade.models.convert import WEIGHTS, convert
 from natix_cascade.models.fetching import one_at_a_time
-from natix_cascade.models.manifest import HEAD, FileEntry, hash_files
+from natix_cascade.models.manifest import CUSTOM, HEAD, FileEntry, check_name, hash_files
 from natix_cascade.models.trained import check_adapter, check_graph, check_tensors
 from natix_cascade.spec.base import Spec
 from natix_cascade.spec.build import plain
@@ -21,9 +21,9 @@ from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.files import read_spec
 from natix_cascade.spec.origin import Link
 
-__all__ = ["CUSTOM", "GRAPH", "LinkOptions", "LinkRecord", "Linked", "Links", "link_outputs", "read_links"]
+__all__ = ["GRAPH", "LinkOptions", "LinkRecord", "Linked", "Links", "link_outputs", "read_links"]
 
-CUSTOM, GRAPH = "custom", "model.onnx"
+GRAPH = "model.onnx"
 _RECORD, _STORE = f"{CUSTOM}/links.json", f"{CUSTOM}/.converted"
 _PICKLED = (".pt", ".pth")
 _KEPT = {".json", ".safetensors", ".jinja", ".txt", ".model"}  # of an adapter's folder; not the optimizer's state
@@ -154,6 +154,7 @@ def _link(card: ModelCard, link: Link, outputs: Path, models: Path, options: Lin
         return Linked(card.name, "missing", str(output), "nothing there; train it, or give another folder of outputs")
     converted = 0
     try:
+        check_name(card.name)
         if found.suffix in _PICKLED:
             if (refused := _no_conversion(card, options)) is not None:
                 raise ModelError(refused)

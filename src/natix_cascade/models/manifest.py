@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from natix_cascade.spec.build import plain
 from natix_cascade.spec.files import read_spec
 
 __all__ = [
+    "CUSTOM",
     "HEAD",
     "LOCK",
     "MANIFEST",
@@ -28,6 +30,7 @@ __all__ = [
     "Lock",
     "Manifest",
     "Pin",
+    "check_name",
     "compare",
     "describe",
     "files_below",
@@ -39,10 +42,11 @@ __all__ = [
     "write_manifest",
 ]
 
-MANIFEST, LOCK = "manifest.json", "models.lock.json"
+MANIFEST, LOCK, CUSTOM = "manifest.json", "models.lock.json", "custom"
 HEAD = "head.safetensors"
 """What a training project adds to a fetched backbone; linked, so no part of the manifest."""
 
+_NAME = re.compile(r"\w[\w.-]*")
 _CHUNK = 4 * 1024 * 1024
 _NOT_OURS = {".cache"}  # the hub's library notes there what it was about
 
@@ -168,7 +172,8 @@ def files_below(folder: Path) -> list[str]:
         here = Path(place)
         folders[:] = [name for name in folders if name not in _NOT_OURS]
         found.extend((here / name).relative_to(folder).as_posix() for name in names)
-    return sorted(name for name in found if name not in {MANIFEST, HEAD})
+    linked = {HEAD} if (folder / HEAD).is_symlink() else set()
+    return sorted(name for name in found if name != MANIFEST and name not in linked)
 
 
 def describe(
@@ -235,6 +240,21 @@ def compare(
         digests = hash_files([folder / name for name in same], threads=threads, progress=progress)
         changed |= {name for name, digest in zip(same, digests, strict=True) if digest != wanted[name].sha256}
     return Differences(tuple(missing), tuple(sorted(changed)), tuple(sorted(set(there) - set(wanted))))
+
+
+def check_name(name: str) -> None:
+    """Refuse a model's name that is no plain name of a folder.
+
+    Raises
+    ------
+    ModelError
+        It leads elsewhere, or the models folder has it for another purpose.
+    """
+    if not _NAME.fullmatch(name) or name == CUSTOM:
+        raise ModelError(
+            f"model {name!r}: the name cannot be that of a folder; use letters, digits, '-', '_' and '.', "
+            f"and not {CUSTOM!r}"
+        )
 
 
 def is_below(name: str) -> bool:
