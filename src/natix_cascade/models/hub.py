@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from natix_cascade.errors import MissingExtraError, ModelError, TransientModelError
-from natix_cascade.models.manifest import MANIFEST, FileEntry, describe, is_below
+from natix_cascade.models.manifest import MANIFEST, FileEntry, Progress, describe, is_below
 from natix_cascade.spec.card import ModelCard
 
 __all__ = ["HubFile", "Repository", "download", "is_on_hub", "look_up"]
@@ -24,6 +24,7 @@ __all__ = ["HubFile", "Repository", "download", "is_on_hub", "look_up"]
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _PICKLED = (".bin", ".ckpt", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
 """Loading one of these can run whatever its author wrote into it."""
+_CHECKING = "checking"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,32 +152,39 @@ def download(
         See `look_up`; also where a file is not what the hub says of it: it is then deleted.
     """
     library = _library()
-    for stale in folder.glob(
-        ".cache/huggingface/download/**/*.incomplete"
-    ):  # of a killed process: nobody goes on there
+    for stale in folder.glob(".cache/huggingface/download/**/*.incomplete"):  # of a killed process
         stale.unlink(missing_ok=True)
     for item in repository.files:
         path = folder / item.file
         if path.is_file() and path.stat().st_size != item.bytes:
             path.unlink()
-    with _plainly(card, library, repository.commit):
-        library.snapshot_download(
-            repository.identifier,
-            revision=repository.commit,
-            local_dir=folder,
-            allow_patterns=[glob.escape(item.file) for item in repository.files],
-            max_workers=workers,
-            tqdm_class=_bar(library, card.name, show=show),
-            library_name="natix-cascade",
-        )
-    return _checked(card, repository, folder, workers)
+    bars: list[Any] = []
+    kind = _bar(library, card.name, bars, show=show)
+    try:
+        with _plainly(card, library, repository.commit):
+            library.snapshot_download(
+                repository.identifier,
+                revision=repository.commit,
+                local_dir=folder,
+                allow_patterns=[glob.escape(item.file) for item in repository.files],
+                max_workers=workers,
+                tqdm_class=kind,
+                library_name="natix-cascade",
+            )
+        checking = kind(total=sum(item.bytes for item in repository.files), unit="B", unit_scale=True, desc=_CHECKING)
+        return _checked(card, repository, folder, workers, checking.update)
+    finally:
+        for bar in bars:
+            bar.close()
 
 
-def _checked(card: ModelCard, repository: Repository, folder: Path, threads: int) -> list[FileEntry]:
+def _checked(
+    card: ModelCard, repository: Repository, folder: Path, threads: int, progress: Progress
+) -> list[FileEntry]:
     gone = [item.file for item in repository.files if not (folder / item.file).is_file()]
     if gone:
         raise TransientModelError(f"model {card.name!r}: {len(gone)} files did not arrive ({gone[0]}...); fetch again")
-    entries = describe(folder, [item.file for item in repository.files], threads=threads)
+    entries = describe(folder, [item.file for item in repository.files], threads=threads, progress=progress)
     told = {item.file: item for item in repository.files}
     wrong = [entry.file for entry in entries if not _agrees(entry, told[entry.file], folder)]
     for name in wrong:
@@ -216,6 +224,9 @@ def _matches(path: str, patterns: Sequence[str]) -> bool:
 def _library() -> ModuleType:
     try:
         import huggingface_hub  # noqa: PLC0415  # an optional extra
+        import huggingface_hub.constants  # noqa: PLC0415  # its parts are loaded when they are named
+        import huggingface_hub.errors  # noqa: PLC0415
+        import huggingface_hub.utils  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError(
             "fetching models needs huggingface_hub; install it with: pip install 'natix-cascade[hub]'"
@@ -225,16 +236,18 @@ def _library() -> ModuleType:
     return library
 
 
-def _bar(library: ModuleType, name: str, *, show: bool) -> type[Any]:
-    """A progress bar for the library: of the three that it draws, the one of bytes on disk."""
+def _bar(library: ModuleType, name: str, made: list[Any], *, show: bool) -> type[Any]:
+    """A progress bar for the library: of the three that it draws, the one of bytes on disk; all go into `made`."""
     parent: type[Any] = library.utils.tqdm
 
     class Bar(parent):  # type: ignore[misc]  # a class that is known at run time only
         def __init__(self, *args: Any, **options: Any) -> None:
             bytes_on_disk = options.get("unit") == "B" and not str(options.get("name")).endswith(".transfer")
             options["disable"] = None if show and bytes_on_disk else True
-            options["desc"] = name
+            options["desc"] = f"{name}: {_CHECKING}" if options.get("desc") == _CHECKING else name
+            options["leave"] = False
             super().__init__(*args, **options)
+            made.append(self)
 
         def set_description(self, desc: str | None = None, refresh: bool = True) -> None:  # noqa: FBT001, FBT002  # tqdm's
             """Keep the model's name."""
