@@ -12,6 +12,7 @@ import typer
 from natix_cascade.cli.common import (
     FAILED,
     CascadeOption,
+    EndpointsOption,
     JsonOption,
     PolicyOption,
     fail,
@@ -35,6 +36,7 @@ def detect(
     inputs: Annotated[list[str], typer.Argument(help="Pictures (JPEG, PNG, WebP), folders, or '-' for one on stdin.")],
     cascade: CascadeOption = "embedded",
     policy: PolicyOption = None,
+    endpoints: EndpointsOption = None,
     explain: Annotated[
         Path | None,
         typer.Option("--explain", help="Folder for pictures that show the verdict, the levels' path and a heat map."),
@@ -61,7 +63,7 @@ def detect(
             fail(f"no folder for explanations at {explain}: {error.strerror}")
     single = len(files) == 1 and not Path(inputs[0]).is_dir()
     failures = 0
-    with Cascade.load(cascade, policy=policy) as loaded:
+    with Cascade.load(cascade, policy=policy, endpoints=endpoints) as loaded:
         for path in files:
             source: Any = sys.stdin.buffer.read(_MAX_STDIN) if str(path) == "-" else path
             try:
