@@ -91,9 +91,7 @@ def suppress(found: Found, *, overlap: float = _OVERLAP, most: int = _MOST) -> F
     while len(order) and len(kept) < most:
         first, rest = order[0], order[1:]
         kept.append(int(first))
-        twins = (found.labels[rest] == found.labels[first]) & (
-            iou(found.corners[first], found.corners[rest]) > overlap
-        )
+        twins = (found.labels[rest] == found.labels[first]) & (iou(found.corners[first], found.corners[rest]) > overlap)
         order = rest[~twins]
     return _take(found, np.array(kept, np.int64))
 
@@ -175,9 +173,7 @@ def decode_end_to_end(rows: NDArray[np.floating], *, min_score: float) -> Found:
     return Found(table[order, :4], table[order, 4], np.rint(table[order, 5]).astype(np.int64))
 
 
-def undo_padding(
-    boxes: NDArray[np.float64], size: tuple[int, int], picture: tuple[int, int]
-) -> NDArray[np.float64]:
+def undo_padding(boxes: NDArray[np.float64], size: tuple[int, int], picture: tuple[int, int]) -> NDArray[np.float64]:
     """Corners in the pixels of a padded input as shares of the picture in it; see ``natix_cascade.image.resize.fit``.
 
     Parameters
