@@ -125,6 +125,8 @@ def serving(
             chat = stack.enter_context(ChatServer(casting.chat, log=logs / "chat.log"))
             urls |= dict.fromkeys(casting.chat, chat.url)
         endpoints = Endpoints(
-            models={name: (Endpoint(url=url, model=name, timeout_s=180.0, concurrency=4),) for name, url in urls.items()}
+            models={
+                name: (Endpoint(url=url, model=name, timeout_s=180.0, concurrency=4),) for name, url in urls.items()
+            }
         )
         yield Running(endpoints, real)
