@@ -18,7 +18,8 @@ MASK_SIDE = 256
 """Most pixels of a mask's longer side: evidence is for looking at, not for measuring."""
 _MOST_SHOWN = 50
 _CORNERS = 8  # x and y of a quadrilateral
-_REGION = re.compile(r"([^<]*)((?:<loc_\d+>){4,})")
+_PIECES = re.compile(r"((?:<loc_\d+>)+)")
+_LEAST_PLACES = 4  # two corners
 _PLACE = re.compile(r"<loc_(\d+)>")
 _BINS = 1000  # Florence-2 counts places in thousandths of the picture
 
@@ -93,19 +94,32 @@ def read_regions(answer: str) -> tuple[str, tuple[Box, ...]]:
     boxes : tuple of Box
         One for each line that has a place; its label is the line. Score 1: the model gives none.
     """
-    lines, boxes = [], []
-    rest = answer
-    for match in _REGION.finditer(answer):
-        line = " ".join(match[1].split())
-        places = (np.array([int(each) for each in _PLACE.findall(match[2])][:_CORNERS]) + 0.5) / _BINS
-        places = places[: len(places) // 2 * 2].reshape(-1, 2).clip(0, 1)
-        (x0, y0), (x1, y1) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
+    lines: list[str] = []
+    boxes: list[Box] = []
+    words = ""
+    for piece in _PIECES.split(answer):
+        places = [int(each) for each in _PLACE.findall(piece)]
+        if len(places) < _LEAST_PLACES:  # words, or a place that belongs to nothing
+            words += " " if places else piece
+            continue
+        line, words = _plain(words), ""
         if line:
             lines.append(line)
-            boxes.append(Box(line, 1.0, x0, y0, x1, y1))
-        rest = answer[match.end() :]
-    tail = " ".join(_PLACE.sub(" ", rest).split())
-    return "\n".join([*lines, *([tail] if tail else [])]), tuple(boxes)
+            boxes.append(_region(line, places))
+    rest = _plain(words)
+    return "\n".join([*lines, *([rest] if rest else [])]), tuple(boxes)
+
+
+def _region(line: str, places: list[int]) -> Box:
+    """The upright box around the corners."""
+    pairs = (np.array(places[: min(_CORNERS, len(places) // 2 * 2)]) + 0.5).reshape(-1, 2) / _BINS
+    (x0, y0), (x1, y1) = pairs.min(axis=0).clip(0, 1).tolist(), pairs.max(axis=0).clip(0, 1).tolist()
+    return Box(line, 1.0, x0, y0, x1, y1)
+
+
+def _plain(words: str) -> str:
+    """One line without control characters."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in words).split())
 
 
 def small_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
