@@ -48,12 +48,12 @@ class Gauge:
 
 
 class Picture:
-    """One on its way: `level` is where it is, `luck` decides how far it goes, `rest` asks after the present model."""
+    """One on its way: `level` is where it is, `luck` decides how far it goes, `rest` are models to ask after these."""
 
-    __slots__ = ("came", "late", "left", "level", "luck", "pending", "rest", "tickets")
+    __slots__ = ("came", "due", "late", "left", "level", "luck", "pending", "rest", "tickets")
 
-    def __init__(self, came: float, luck: float) -> None:
-        self.came, self.luck = came, luck
+    def __init__(self, came: float, luck: float, due: float) -> None:
+        self.came, self.luck, self.due = came, luck, due
         self.left = math.nan  # when it left
         self.level, self.pending, self.late = -1, 0, False
         self.tickets: list[Ticket] = []
@@ -97,10 +97,23 @@ class Job:
 class Line:
     """The queue of a model in one level, and a server for each copy."""
 
-    __slots__ = ("alarm", "batches", "groups", "limit", "name", "queue", "servers", "station", "taken", "waiting")
+    __slots__ = (
+        "alarm",
+        "batches",
+        "groups",
+        "limit",
+        "name",
+        "queue",
+        "servers",
+        "shortest",
+        "station",
+        "taken",
+        "waiting",
+    )
 
     def __init__(self, name: str, station: Station, limit: int) -> None:
         self.name, self.station, self.limit = name, station, limit
+        self.shortest = station.rate.seconds(1)
         self.queue: deque[Ticket] = deque()
         self.waiting = Gauge()
         self.servers: list[Server] = []
@@ -115,9 +128,9 @@ class Line:
         self.queue.append(ticket)
         self.waiting.add(1, now)
 
-    def head(self) -> float | None:
-        """Since when the first picture waits."""
-        while self.queue and not self.queue[0].queued:
+    def head(self, now: float) -> float | None:
+        """Since when the first picture waits that may still be in time."""
+        while self.queue and not self._may_start(self.queue[0], now):
             self.queue.popleft()
         return self.queue[0].since if self.queue else None
 
@@ -126,13 +139,20 @@ class Line:
         batch: list[Ticket] = []
         while self.queue and len(batch) < self.limit:
             ticket = self.queue.popleft()
-            if ticket.queued:
+            if self._may_start(ticket, now):
                 ticket.queued = False
                 batch.append(ticket)
         self.waiting.add(-len(batch), now)
         self.taken += len(batch)
         self.batches += 1
         return batch
+
+    def _may_start(self, ticket: Ticket, now: float) -> bool:
+        """Whether a picture still waits, and is not already too late for the shortest batch."""
+        if ticket.queued and now + self.shortest > ticket.picture.due:
+            ticket.queued = False
+            self.waiting.add(-1, now)
+        return ticket.queued
 
 
 class Server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -51,7 +52,8 @@ class Settings:
     service : {"fixed", "exponential"}
         A batch takes its rate's time, or a random time with that mean.
     deadline_s : float or None
-        A picture that is not done by then leaves at once.
+        A picture that is not done by then leaves at once; a model does not begin with one that it cannot finish even in
+        its shortest time.
     warm_up : float
         Share of the pictures, the first ones, that count for nothing.
     seed : int
@@ -144,7 +146,7 @@ class Run:
     def _arrive(self) -> None:
         if len(self.pictures) == self._count:
             return
-        picture = Picture(self.now, self._ways.random())
+        picture = Picture(self.now, self._ways.random(), self.now + (self._settings.deadline_s or math.inf))
         if len(self.pictures) == self.warm:
             self._begin()
         self.pictures.append(picture)
@@ -155,8 +157,8 @@ class Run:
                 gauge.end(self.now)
         elif self._arrivals.kind != "closed":
             self._at(self.now + self._gap(), self._arrive)
-        if self._settings.deadline_s is not None:
-            self._at(self.now + self._settings.deadline_s, lambda: self._give_up(picture))
+        if picture.due < math.inf:
+            self._at(picture.due, lambda: self._give_up(picture))
         self._go_on(picture)
 
     def _begin(self) -> None:
@@ -235,7 +237,7 @@ class Run:
         """Idle servers with a batch to take, with the time since when it waits."""
         for server in group.servers:
             line = server.line
-            if server.job is not None or (head := line.head()) is None:
+            if server.job is not None or (head := line.head(self.now)) is None:
                 continue
             due = head + self._settings.max_delay_s
             if line.waiting.value >= line.limit or self.now >= due:

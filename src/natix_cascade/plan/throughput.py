@@ -4,7 +4,9 @@ A device that works without a pause spends, on each picture that enters the casc
 (share of pictures that ask the model) / (rate of the model) / (copies of the model). No picture leaves faster than the
 busiest device allows: ``throughput = 1 / largest such sum``. That is the utilisation law of queueing networks (Denning
 and Buzen 1978, The Operational Analysis of Queueing Network Models, ACM Computing Surveys 10(3)): an upper bound that
-holds for any arrivals and any order of service, and is met when every batch is full.
+holds for any arrivals and any order of service, and is met when every batch is full. Copies of a model are taken to be
+asked equally often; where they stand beside unequal loads, asking the freer one more often can do better, up to
+devices / `work_of`, which no way of sharing the work can exceed.
 """
 
 from __future__ import annotations
