@@ -277,7 +277,7 @@ def test_equal_seeds_give_equal_results(sharing: str) -> None:
         (poisson(0), 100, "rate above 0"),
         (poisson(10), 1, "too few"),
         (Arrivals(under_way=100), 100, "too few"),
-        (Arrivals(under_way=100), 180, "all at once"),
+        (Arrivals(under_way=100), 450, "all at once"),
     ],
 )
 def test_what_cannot_be_simulated_is_told(come: Arrivals, pictures: int, match: str) -> None:

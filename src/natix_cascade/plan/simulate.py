@@ -80,6 +80,10 @@ class Simulated:
         return asdict(self)
 
 
+_TURNS = 4
+"""How often all that are under way are replaced before anything counts: at first only those leave that leave early."""
+
+
 def simulate(
     stages: Sequence[Stage], arrivals: Arrivals, *, pictures: int = 20_000, settings: Settings | None = None
 ) -> Simulated:
@@ -105,7 +109,8 @@ def _warm(arrivals: Arrivals, pictures: int, settings: Settings) -> int:
         raise PlanError(f"{arrivals.kind} arrivals need a rate above 0: pictures a second")
     if not 0 <= settings.warm_up < 1:
         raise PlanError(f"the warm-up is a share of the pictures, at least 0 and below 1, not {settings.warm_up:g}")
-    warm = max(round(settings.warm_up * pictures), arrivals.under_way if arrivals.kind == "closed" else 0)
+    turned_over = _TURNS * arrivals.under_way if arrivals.kind == "closed" else 0
+    warm = max(round(settings.warm_up * pictures), turned_over)
     if pictures - warm < 2:  # noqa: PLR2004 - two moments make a time
         raise PlanError(f"{pictures} pictures are too few after a warm-up of {warm}; let more come")
     return warm

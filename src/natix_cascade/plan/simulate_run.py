@@ -55,7 +55,8 @@ class Settings:
         A picture that is not done by then leaves at once; a model does not begin with one that it cannot finish even in
         its shortest time.
     warm_up : float
-        Share of the pictures, the first ones, that count for nothing.
+        Share of the pictures, the first ones, that count for nothing; for closed arrivals at least four times those
+        under way.
     seed : int
         Of all draws.
     """
