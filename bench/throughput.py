@@ -6,11 +6,13 @@ leave at "Level 1-2". Taken at its best: all of them after level 1. Of the rest,
 
 Everything that is not known is taken in the design's favour: each model stands on both GPUs, whatever the memory; in
 the closed form batches are full; the network, the processors and the exits' arithmetic are free; JPEG decoding runs
-beside the models, on engines of its own; models that were not measured have stand-ins that are too fast rather than too
-slow (see throughput_rates.py).
+beside the models, on engines of its own. A model that was not measured has a stand-in, the measured one that is most
+like it (see throughput_rates.py); `others_free` lets those models cost nothing instead, and `level_0_alone` has only
+the one model of level 0 that was measured: bounds that no stand-in can be blamed for.
 
 The simulation lets pictures through one by one with the same rates: `saturated` keeps 4096 under way, `open` lets them
-come at random at 35,000/s. Models on one GPU take turns, and a batch waits at most 20 ms for company.
+come at random at 35,000/s. Models on one GPU take turns, and a batch waits at most 20 ms for company. It is compared
+with the closed form at the shares that were drawn.
 """
 
 from __future__ import annotations
@@ -59,9 +61,9 @@ def with_decode(stages: Sequence[Stage], size: str = "224x224") -> tuple[Stage, 
 
 
 def design(cascade: CascadeSpec, known: Rates, leaving: Mapping[str, float], passing: float = 1.0) -> tuple[Stage, ...]:
-    """Levels of the design, for a share of all pictures."""
+    """Levels of the design, for a share of all pictures; models without a rate cost nothing."""
     reach = reach_of([leaving.get(level.name, 0.0) for level in cascade.levels], len(cascade.levels))
-    return stages_of(cascade, known, [passing * share for share in reach], gpus=GPUS)
+    return stages_of(cascade, known, [passing * share for share in reach], gpus=GPUS, free=True)
 
 
 def gated(gate: str, stages: Sequence[Stage], known: Rates) -> tuple[Stage, ...]:
@@ -98,12 +100,18 @@ def simulated(stages: Sequence[Stage], *, rate: float | None, pictures: int) -> 
     found = simulate(staged, come, pictures=pictures, settings=Settings(max_delay_s=0.02))
     return {
         "per_second": found.throughput,
-        "of_closed_form": found.throughput / predict(staged).throughput,
+        "of_closed_form": found.throughput / predict(as_drawn(staged, found.leave_at)).throughput,
         "latency_ms": {key: 1000 * value for key, value in found.as_dict()["latency"].items()},
         "utilisation": found.utilisation,
         "batch": {model: queue.batch for model, queue in found.queues.items()},
         "pictures": found.pictures,
     }
+
+
+def as_drawn(stages: Sequence[Stage], leave_at: Mapping[str, float]) -> tuple[Stage, ...]:
+    """The same with the shares that chance made of the wanted ones."""
+    reach = reach_of(list(leave_at.values())[:-1], len(stages))
+    return tuple(replace(stage, reach=share) for stage, share in zip(stages, reach, strict=True))
 
 
 def share_each(known: Rates) -> dict[str, Any]:
@@ -130,6 +138,9 @@ def measure(known: Rates, *, quick: bool) -> dict[str, Any]:
     pictures = 24_000 if quick else 80_000
     cases = {name: design(cascade, known, leaving) for name, leaving in LEAVING.items()}
     cases["one_vlm"] = design(one_vlm, known, STATED)
+    sure = Rates(models={name: rate for name, rate in known.models.items() if not rate.assumed})
+    cases["others_free"] = design(cascade, sure, STATED)
+    cases["level_0_alone"] = line((("dinov3-vith16plus", 1.0),), sure)
     found: dict[str, Any] = {name: told(stages) for name, stages in cases.items()}
     for name in ("stated", "all_after_level_1"):
         found[name]["saturated"] = simulated(cases[name], rate=None, pictures=pictures)
@@ -210,7 +221,11 @@ def main() -> None:
     save(
         arguments.out,
         __doc__,
-        data={"pictures": 35_000, "rates": known.device, "sources": sorted({r.source for r in known.models.values()})},
+        data={
+            "pictures": figures["lean"]["open"]["pictures"],
+            "rates": known.device,
+            "sources": sorted({r.source for r in known.models.values()}),
+        },
         figures=figures,
         quick=arguments.quick,
     )

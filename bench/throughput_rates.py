@@ -1,7 +1,7 @@
 """Rates of the catalogue's models on one H100: measured ones, and for the rest a stand-in that is named as one.
 
-Every stand-in errs on the side of speed (see `STAND_INS`), so that what is predicted with it is too high rather than
-too low.
+A stand-in is the measured model that is most like it (see `STAND_INS`); the large VLMs are taken to be as fast as small
+ones, up to what the GPU's arithmetic allows.
 """
 
 from __future__ import annotations
