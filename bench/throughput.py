@@ -199,9 +199,9 @@ def cards(cascade: CascadeSpec) -> list[str]:
 
 
 def main() -> None:
-    """All figures, and the two drawings."""
+    """All figures, the two drawings, and the figures on the page."""
     parser = options(__doc__, "throughput")
-    parser.add_argument("--images", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
+    parser.add_argument("--docs", type=Path, default=Path(__file__).parents[1] / "docs", help="where the page is")
     arguments = parser.parse_args()
     known = rates()
     figures = measure(known, quick=arguments.quick)
@@ -232,7 +232,9 @@ def main() -> None:
     if not arguments.quick:
         text = json.dumps(plain(known), indent=2, ensure_ascii=False)
         write_whole(Path(__file__).with_name("rates.json"), (text + "\n").encode())
-        throughput_figures.write(figures, arguments.images)
+        throughput_figures.write(figures, arguments.docs / "images")
+        page, written = arguments.docs / "explanation" / "throughput.md", json.loads(arguments.out.read_text("utf-8"))
+        write_whole(page, throughput_figures.refreshed(page.read_text("utf-8"), written["figures"]).encode())
 
 
 if __name__ == "__main__":

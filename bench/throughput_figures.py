@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
 from natix_cascade.files import write_whole
 from natix_cascade.report.svg import Axis, Drawing
 
-__all__ = ["write"]
+__all__ = ["refreshed", "write"]
+
+_MARK = re.compile(r"(<!-- bench: throughput figures\.(\S+) -->)([\d,.]+)( %)?(<!-- /bench -->)")
 
 STYLE = """
 svg{--paper:#fff;--ink:#1b1f24;--soft:#57606a;--rule:#d8dde3;--yes:#c2500a;--no:#0b6aa8;background:var(--paper);
@@ -34,6 +38,20 @@ def write(figures: Mapping[str, Any], folder: Path) -> None:
         size = f'width="{drawing.width:g}" height="{drawing.height:g}" style='
         text = text.replace("style=", size, 1).replace("</desc>", f"</desc><style>{STYLE}</style>", 1)
         write_whole(folder / f"{name}.svg", (text + "\n").encode())
+
+
+def refreshed(page: str, figures: Any) -> str:
+    """A page with its marked figures written anew, each with as many decimals as before."""
+
+    def again(found: re.Match[str]) -> str:
+        value = figures
+        for step in found[2].split("."):
+            value = value[int(step)] if isinstance(value, list) else value[step]
+        step_size = Decimal(1).scaleb(-len(found[3].partition(".")[2]))
+        shown = (Decimal(str(value)) * (100 if found[4] else 1)).quantize(step_size, ROUND_HALF_UP)
+        return f"{found[1]}{shown:,}{found[4] or ''}{found[5]}"
+
+    return _MARK.sub(again, page)
 
 
 def _gate(figures: Mapping[str, Any]) -> Drawing:

@@ -7,9 +7,10 @@ ones, up to what the GPU's arithmetic allows.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from common import RESULTS
@@ -19,6 +20,9 @@ __all__ = ["DECODE", "GATES", "rates"]
 
 _BEFORE = "measured on one H100 before this project's own tables; batch size not noted, taken as 256"
 _VLLM = "vLLM 0.22.1, bf16, one answer token, 224 x 224, 256 at once, one H100"
+
+Times = dict[str, dict[int, float]]
+"""Model to batch to milliseconds."""
 
 EARLIER: dict[str, tuple[float, int, str]] = {
     "mobilenetv4-s": (105_000, 256, _BEFORE),
@@ -83,10 +87,17 @@ STAND_INS = {
 """For models that nobody has measured."""
 
 
-NAMES = {"yolo11-x": "yolo11x", "siglip2-so400m-384": "siglip2-so400m"}
-"""What results call a model, where it is not its card's name."""
+NAMES = {
+    "yolo11-x": "yolo11x",
+    "siglip2-so400m-384": "siglip2-so400m",
+    "depth-anything-v2-large": "depth-anything-3",
+    "qwen3-vl-8b": "qwen3-vl-8b-thinking",
+    "qwen3-vl-30b-a3b": "qwen3-vl-30b-a3b-thinking",
+}
+"""What tables of results call a model, where it is not its card's name."""
 
-_FILES = ("gpu_models", "gpu_vlm")
+KIN = {"depth-anything-3": "the version before it, of the same backbone"}
+"""Models for which tables of results hold a close relative."""
 
 
 def rates(results: Path = RESULTS) -> Rates:
@@ -95,9 +106,9 @@ def rates(results: Path = RESULTS) -> Rates:
         name: Rate(ms={batch: 1000 * batch / per_second}, source=source)
         for name, (per_second, batch, source) in EARLIER.items()
     }
-    for name in _FILES:
+    for name, read in (("gpu_models", _in_process), ("gpu_vlm", _served)):
         if (results / f"{name}.json").is_file():
-            known |= measured(results / f"{name}.json")
+            known |= measured(results / f"{name}.json", read)
     for name, like in STAND_INS.items():
         if name not in known:
             each = 1000 * 2 * like.parameters * TOKENS / PEAK
@@ -106,18 +117,36 @@ def rates(results: Path = RESULTS) -> Rates:
     return Rates(models=known, device="one NVIDIA H100 80GB")
 
 
-def measured(file: Path) -> dict[str, Rate]:
-    """Rates of a table of results: the fastest mode for each batch, at the size that each model was made for."""
-    times: dict[str, dict[int, float]] = {}
-    for name, batch, ms in _times(json.loads(file.read_text("utf-8"))["rows"]):
-        own = times.setdefault(NAMES.get(name, name), {})
-        own[batch] = min(ms, own.get(batch, ms))
-    source = f"bench/results/{file.name}"
-    return {name: Rate(ms=dict(sorted(ms.items())), source=source) for name, ms in times.items()}
+def measured(file: Path, read: Callable[[list[dict[str, Any]]], Times]) -> dict[str, Rate]:
+    """Rates of a table of results."""
+    found = {}
+    for name, ms in read(json.loads(file.read_text("utf-8"))["rows"]).items():
+        card = NAMES.get(name, name)
+        of = f"{KIN[card]}, in " if card in KIN else ""
+        found[card] = Rate(ms=dict(sorted(ms.items())), assumed=card in KIN, source=f"{of}bench/results/{file.name}")
+    return found
 
 
-def _times(rows: list[dict[str, Any]]) -> Iterator[tuple[str, int, float]]:
-    """Model, batch and milliseconds."""
+def _in_process(rows: list[dict[str, Any]]) -> Times:
+    """The fastest mode for each batch, at the size that each model was made for."""
+    times: Times = {}
     for row in rows:
-        if row.get("own", True) and row.get("finite", True) and row.get("ms"):
-            yield row["model"], row["batch"], row["ms"]
+        if row.get("own") and row.get("finite") and row.get("ms"):
+            own = times.setdefault(row["model"], {})
+            own[row["batch"]] = min(row["ms"], own.get(row["batch"], row["ms"]))
+    return times
+
+
+def _served(rows: list[dict[str, Any]]) -> Times:
+    """The fastest way to start each server, at 224 x 224: one question at a time, and 256 (median of rounds)."""
+    rates: dict[tuple[str, int, str], list[float]] = {}
+    for row in rows:
+        under_way = {"rate": 256, "single": 1}.get(row.get("what", ""))
+        if under_way and row.get("pictures_per_s") and (row["height"], row["width"]) == (224, 224):
+            rates.setdefault((row["model"], under_way, row["server"]), []).append(row["pictures_per_s"])
+    times: Times = {}
+    for (model, under_way, _), found in rates.items():
+        ms = 1000 * under_way / median(found)
+        own = times.setdefault(model, {})
+        own[under_way] = min(ms, own.get(under_way, ms))
+    return times

@@ -56,6 +56,44 @@ def test_measured_tables_go_before_earlier_figures_and_stand_ins(rates_module: M
     assert rate.source == "bench/results/gpu_models.json"
 
 
+def test_served_models_take_their_fastest_server_and_no_ready_embeddings(
+    rates_module: ModuleType, tmp_path: Path
+) -> None:
+    small, large = ({"model": "qwen3-vl-8b", "height": h, "width": w} for h, w in ((224, 224), (448, 640)))
+    rows = [
+        *({**small, "what": "rate", "server": "one", "pictures_per_s": rate} for rate in (100.0, 110.0, 150.0)),
+        *({**small, "what": "rate", "server": "many", "pictures_per_s": rate} for rate in (200.0, 256.0, 300.0)),
+        {**large, "what": "rate", "server": "many", "pictures_per_s": 999.0},
+        {**small, "what": "single", "server": "many", "pictures_per_s": 25.0},
+        {**small, "what": "single", "server": "one", "pictures_per_s": 20.0},
+        {**small, "what": "embeddings", "server": "offline", "pictures_per_s": 999.0},
+        {"model": "qwen3-vl-8b", "what": "same answers", "agree": True},
+        {"group": "qwen3-vl-4b:one", "skipped": "the time for this run was used up"},
+    ]
+    (tmp_path / "gpu_vlm.json").write_text(json.dumps({"rows": rows}), "utf-8")
+    known = rates_module.rates(tmp_path).models
+    assert known["qwen3-vl-8b-thinking"].ms == {1: 40.0, 256: 1000.0}
+    assert known["molmo2-8b"].per_second == pytest.approx(256)
+    assert known["qwen2-5-vl-72b"].per_second < 140
+
+
+def test_a_relative_is_no_measurement(rates_module: ModuleType, tmp_path: Path) -> None:
+    row = {"model": "depth-anything-v2-large", "own": True, "finite": True, "batch": 32, "ms": 64.0}
+    (tmp_path / "gpu_models.json").write_text(json.dumps({"rows": [row]}), "utf-8")
+    rate = rates_module.rates(tmp_path).models["depth-anything-3"]
+    assert (rate.per_second, rate.assumed) == (pytest.approx(500), True)
+
+
+def test_marks_on_the_page_are_written_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    from throughput_figures import refreshed
+
+    text = "a <!-- bench: throughput figures.x -->1,267<!-- /bench --> <!-- bench: other figures.x -->1<!-- /bench -->"
+    assert refreshed(text, {"x": 98765.4}) == text.replace("1,267", "98,765")
+    text = "<!-- bench: throughput figures.l.0 -->0.75 %<!-- /bench --> b"
+    assert refreshed(text, {"l": [0.0123456]}) == text.replace("0.75", "1.23")
+
+
 def test_the_written_rates_are_those_of_the_results() -> None:
     known = read_rates(ROOT / "bench" / "rates.json").models
     told = json.loads((ROOT / "bench" / "results" / "throughput.json").read_text("utf-8"))["figures"]["models"]

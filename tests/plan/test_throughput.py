@@ -178,6 +178,8 @@ def test_what_cannot_be_reached_is_none() -> None:
     assert needed_reach(stages, "vlm", 1) == 1
     assert needed_rate(stages, "gate", 201) is None
     assert needed_rate(stages, "vlm", 500) == pytest.approx(500)
+    with pytest.raises(PlanError, match="above 0 pictures a second, not 0"):
+        needed_rate(stages, "vlm", 0)
     with pytest.raises(PlanError, match="no level 'x'; there are gate, vlm"):
         needed_reach(stages, "x", 1)
     with pytest.raises(PlanError, match="no model 'x'; there are gate, vlm"):

@@ -145,8 +145,10 @@ def needed_reach(stages: Sequence[Stage], level: str, wanted: float) -> float | 
     Raises
     ------
     PlanError
-        There is no such level, or no picture reaches it now (then nothing says who goes on to the later ones).
+        There is no such level, no picture reaches it now (then nothing says who goes on to the later ones), or nothing
+        is wanted.
     """
+    time = _time(wanted)
     at = next((index for index, stage in enumerate(stages) if stage.name == level), None)
     if at is None:
         raise PlanError(f"there is no level {level!r}; there are {', '.join(stage.name for stage in stages)}")
@@ -156,7 +158,7 @@ def needed_reach(stages: Sequence[Stage], level: str, wanted: float) -> float | 
     fixed, scaled = _sums(stages[:at]), _sums(stages[at:])
     limit = stages[at - 1].reach if at else 1.0
     for device in {*fixed, *scaled}:
-        room = 1 / wanted - fixed.get(device, 0.0)
+        room = time - fixed.get(device, 0.0)
         if room < 0:
             return None
         each = scaled.get(device, 0.0) / reach
@@ -185,8 +187,9 @@ def needed_rate(stages: Sequence[Stage], model: str, wanted: float) -> float | N
     Raises
     ------
     PlanError
-        There is no such model.
+        There is no such model, or nothing is wanted.
     """
+    time = _time(wanted)
     own = [(_asked(stage, station), station) for stage in stages for station in stage.stations if _same(station, model)]
     if not own:
         known = sorted({station.model for stage in stages for station in stage.stations})
@@ -199,12 +202,19 @@ def needed_rate(stages: Sequence[Stage], model: str, wanted: float) -> float | N
     needed = 0.0
     for device, models in _loads(stages).items():
         rest = sum(seconds for name, seconds in models.items() if not _is(name, model))
-        room = 1 / wanted - rest
+        room = time - rest
         if room < 0 or (not room and asked[device]):
             return None
         if asked[device]:
             needed = max(needed, asked[device] / room)
     return needed
+
+
+def _time(wanted: float) -> float:
+    """Seconds between pictures."""
+    if wanted <= 0:
+        raise PlanError(f"a wanted throughput is above 0 pictures a second, not {wanted:g}")
+    return 1 / wanted
 
 
 def _asked(stage: Stage, station: Station) -> float:
