@@ -114,6 +114,15 @@ def test_who_answers_neither_is_quoted_in_one_line(ask: Ask) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_who_answered_once_and_then_neither_is_quoted_too(ask: Ask) -> None:
+    with PretendedChat(0.9, style="mute") as server:
+        model = ask(server)
+        one(model)
+        server.mass = 0.01
+        with pytest.raises(ModelError, match="answered neither yes nor no but 'The'"):
+            one(model)
+
+
 def test_an_odd_picture_is_asked_again_in_another_way_and_the_others_are_not(ask: Ask) -> None:
     with PretendedChat(0.8, style="sglang") as server:
         model = ask(server)

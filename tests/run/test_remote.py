@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -345,6 +346,16 @@ def test_in_bulk_a_busy_server_is_waited_for(grey: Grey, monkeypatch: pytest.Mon
     assert not any(isinstance(each, CascadeError) or each.degraded for each in verdicts)
 
 
+def test_in_bulk_a_server_that_restarts_costs_no_picture(grey: Grey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowd, "_OPEN_S", 0.3)
+    with PretendedChat(0.9) as server, bulk(server) as runner:
+        runner.judge([grey(60)])
+        server.stop()
+        threading.Timer(0.5, server.start).start()
+        verdicts = runner.judge([grey(60)] * 30)
+    assert not any(isinstance(each, CascadeError) or each.degraded for each in verdicts)
+
+
 def test_in_bulk_a_server_that_is_gone_is_waited_for_once(grey: Grey, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crowd, "_OPEN_S", 0.1)
     monkeypatch.setattr(crowd, "_ROUNDS", 4)
@@ -414,6 +425,19 @@ def test_a_cascade_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delenv("NATIX_CASCADE_ENDPOINTS")
         with Cascade.load(cascade) as loaded, pytest.raises(ModelError, match="has no server"):
             loaded.detect(picture)
+
+
+def test_one_picture_does_not_wait_for_a_server_that_is_away(tmp_path: Path) -> None:
+    with PretendedChat(0.9) as server:
+        cascade, endpoints, picture = files(tmp_path, server)
+        with Cascade.load(cascade, endpoints=endpoints) as loaded:
+            assert loaded.detect(picture).detected
+            server.stop()
+            began = time.monotonic()
+            for _ in range(6):
+                with pytest.raises(ModelError, match=r"no connection|breaker is open"):
+                    loaded.detect(picture)
+            assert time.monotonic() - began < 5
 
 
 def test_the_command_line_takes_the_file(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ class Cascade:
         self._closed = False
         resolved = loaded.resolved
         self._timed = resolved.deadline_ms is not None or any(level.budget_ms for level in resolved.levels)
+        self._remote = any(card.is_remote for card in resolved.cards.values())
 
     @classmethod
     def load(
@@ -148,7 +149,7 @@ class Cascade:
         ModelError
             No model answered.
         """
-        if not explain and deadline_ms is None and not self._timed and not self._listeners:
+        if not explain and deadline_ms is None and not self._timed and not self._remote and not self._listeners:
             return self._detect_here(source, name)
         engine = self._engine()
         return engine.wait_for(engine.runner.detect(source, deadline_ms=deadline_ms, explain=explain, name=name))
@@ -223,7 +224,7 @@ class Cascade:
         return dataclasses.replace(verdict, latency_ms=(time.perf_counter() - began) * 1000)
 
     def _engine(self) -> Background:
-        """The asynchronous runner: for coroutines, deadlines, heat maps and listeners."""
+        """The asynchronous runner: for coroutines, deadlines, servers, heat maps and listeners."""
         from natix_cascade.run.background import Background  # noqa: PLC0415  # a lone picture does without asyncio
         from natix_cascade.run.options import ModelOptions, RunnerOptions  # noqa: PLC0415
         from natix_cascade.run.runner import Runner  # noqa: PLC0415

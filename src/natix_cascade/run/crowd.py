@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from natix_cascade.errors import BreakerOpenError
+from natix_cascade.errors import BreakerOpenError, TransientModelError
 from natix_cascade.models.loop import LoopThread
 from natix_cascade.run.asker import Asker
 from natix_cascade.run.desk import Answer
@@ -82,7 +82,7 @@ class Crowd:
         while True:
             try:
                 answer = await asker.ask(pixels, explain=False, until=_EVER)
-            except BreakerOpenError as error:
+            except (BreakerOpenError, TransientModelError) as error:
                 failure = str(error)
             except TimeoutError:
                 failure = "no answer for longer than is usual"

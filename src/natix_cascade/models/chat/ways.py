@@ -99,7 +99,7 @@ class Finder:
     async def _known(self, asking: Asking, chat: Chat, send: Send) -> Reading:
         """Ask as before; where that tells too little of this picture, by the ways that come after it too."""
         try:
-            reading, _ = await self._ask(asking, chat, send)
+            reading, said = await self._ask(asking, chat, send)
         except RefusedError:
             self._refusals += 1
             if self._refusals >= _MOST_REFUSALS:
@@ -108,20 +108,20 @@ class Finder:
         self._refusals = 0
         if reading is not None and (asking.poor or _is_good(reading, asking)):
             return reading
-        return await self._search(chat, send, after=asking, poor=reading)
+        return await self._search(chat, send, after=asking, poor=reading, said=said)
 
     def _forget(self) -> None:
         self.found = self._ids = None
         self._refusals = 0
 
     async def _search(
-        self, chat: Chat, send: Send, *, after: Asking | None = None, poor: Reading | None = None
+        self, chat: Chat, send: Send, *, after: Asking | None = None, poor: Reading | None = None, said: str = ""
     ) -> Reading:
         """Try the ways in turn: the first good answer counts, else the best of the poor ones."""
         first = 0 if after is None else WAYS.index(after.way) + 1
         plain = after is not None and after.plain
         best = None if poor is None or after is None else (replace(after, poor=True), poor)
-        complaints: list[str] = []
+        complaints = [said]
         for way in WAYS[first:]:
             if way.name == "ids" and not await self._token_ids():
                 continue
