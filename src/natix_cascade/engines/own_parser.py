@@ -14,6 +14,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 __all__ = ["described", "parser_of", "version_of"]
@@ -124,6 +125,8 @@ def _later(engine: str) -> Callable[[Any], str | None]:
 
 
 def _main() -> None:
+    here = str(Path(__file__).resolve().parent)  # holds modules named as the engines are
+    sys.path[:] = [folder for folder in sys.path if folder not in {"", here}]
     asked = json.load(sys.stdin)
     out, sys.stdout = sys.stdout, sys.stderr  # engines print while they are imported
     engine, commands = asked["engine"], asked.get("commands")
