@@ -34,8 +34,8 @@ _NOT_SERVED: dict[Engine, dict[str, str]] = {
         "phi4": "LMDeploy knows Phi-3-vision, not Phi-4",
     },
     "lmdeploy_turbomind": {
-        "qwen3_vl": "TurboMind has no Qwen3-VL; LMDeploy's PyTorch engine has",
-        "llama4": "TurboMind has no Llama 4; LMDeploy's PyTorch engine has",
+        "qwen3_vl": "TurboMind has no Qwen3-VL (LMDeploy falls back to its PyTorch engine with a mere warning)",
+        "llama4": "TurboMind has no Llama 4 (LMDeploy falls back to its PyTorch engine with a mere warning)",
         "phi4": "TurboMind has no Phi-4",
         "molmo": "TurboMind has no Molmo",
         "ovis": "TurboMind has no Ovis",

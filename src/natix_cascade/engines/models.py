@@ -49,7 +49,10 @@ def against_model(package: str, words: Sequence[str], cards: Mapping[str, ModelC
     engine = _engine(package, taken)
     why = not_served(engine, architecture)
     if why is not None:
-        yield Fault(model, f"{why}; give it to another engine")
+        instead = "give it to another engine"
+        if engine == "lmdeploy_turbomind" and not_served("lmdeploy", architecture) is None:
+            instead = "say --backend pytorch"
+        yield Fault(model, f"{why}; {instead}")
     yield from _split(taken, serving.heads if serving is not None else 0)
     encoder = taken.value("--mm-encoder-tp-mode") == "data" or taken.has("--mm-enable-dp-encoder")
     if encoder and architecture and not architecture.startswith(ENCODER_DATA_PARALLEL[engine]):
