@@ -8,7 +8,7 @@ Examples::
 
     python tools/engine_flags.py vllm --wheel vllm-0.32.0-....whl --python ~/vllm/bin/python
     python tools/engine_flags.py lmdeploy --wheel lmdeploy-0.18.0-....whl
-"""  # noqa: INP001  # a script, not a package
+"""  # a script, not a package
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _list(engine: str, package: Path, version: str | None, python: str | None, p
     positional, flags = static_flags.read(engine, package)
     made: dict[str, Any] = {"static": f"syntax trees of the sources of {engine} {version}"}
     if python is not None:
-        done = subprocess.run(  # noqa: S603  # the Python that the caller names
+        done = subprocess.run(  # the Python that the caller names
             [python, str(OWN_PARSER)],
             input=json.dumps({"engine": engine}),
             stdout=subprocess.PIPE,
@@ -122,9 +122,13 @@ def _add(engine: str, package: Path, flags: list[dict[str, Any]]) -> None:
 
 def _literal(tree: ast.Module, name: str) -> list[str]:
     for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name and isinstance(node.value, ast.Subscript):
+        if (
+            isinstance(node, ast.Assign)
+            and ast.unparse(node.targets[0]) == name
+            and isinstance(node.value, ast.Subscript)
+        ):
             options = node.value.slice
-            return [n.value for n in getattr(options, "elts", [options]) if isinstance(n, ast.Constant)]
+            return [str(n.value) for n in getattr(options, "elts", [options]) if isinstance(n, ast.Constant)]
     raise SystemExit(f"no {name} in the sources; the engine has changed: look where its methods are listed now")
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from source_names import SourceNames
+
 __all__ = ["environment", "read"]
 
 Flag = dict[str, Any]
@@ -64,109 +66,6 @@ def environment(engine: str, package: Path) -> list[str]:
     return sorted(name for name in found if not name.endswith("_"))
 
 
-class _Names:
-    """What names of the sources stand for: annotations' aliases, lists, classes with their fields."""
-
-    def __init__(self, files: Iterator[Path]) -> None:
-        self.values: dict[str, ast.expr] = {}
-        self.classes: dict[str, ast.ClassDef] = {}
-        for path in files:
-            for node in _flat(ast.parse(path.read_text("utf-8")).body):
-                if isinstance(node, ast.ClassDef):
-                    self.classes.setdefault(node.name, node)
-                elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                    self.values.setdefault(node.targets[0].id, node.value)
-                elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
-                    self.values.setdefault(node.target.id, node.value)
-
-    def constant(self, node: ast.AST | None) -> Any:
-        """Value of an expression of constants and known names; None where the sources do not say."""
-        if isinstance(node, ast.Constant):
-            return node.value
-        if isinstance(node, ast.Name) and node.id in self.values:
-            return self.constant(self.values[node.id])
-        if isinstance(node, ast.List | ast.Tuple | ast.Set):
-            items = [self.constant(item) for item in node.elts]
-            return None if any(item is None for item in items) else items
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-            left, right = self.constant(node.left), self.constant(node.right)
-            return left + right if left is not None and right is not None else None
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            if node.func.id in {"list", "set", "sorted", "frozenset"} and node.args:
-                return self.constant(node.args[0])
-            if node.func.id == "get_args" and node.args:
-                return next((kind[1] for kind in self.kinds(node.args[0]) if kind[0] == "literal"), None)
-        return None
-
-    def kinds(self, node: ast.expr) -> list[tuple[str, Any]]:
-        """What an annotation allows: (kind, detail) for each member of a union, aliases followed."""
-        if isinstance(node, ast.Constant):
-            return [("none", None)] if node.value is None else self.kinds(ast.parse(node.value, mode="eval").body)
-        if isinstance(node, ast.BinOp):
-            return [*self.kinds(node.left), *self.kinds(node.right)]
-        if isinstance(node, ast.Name):
-            if node.id in {"int", "float", "str", "bool", "dict", "list", "tuple", "set"}:
-                return [(node.id, None)]
-            if node.id in self.values:
-                return self.kinds(self.values[node.id])
-            bases = [base.id for base in self._class_bases(node.id) if isinstance(base, ast.Name)]
-            return [("dict", None)] if "dict" in bases else [("record" if self._is_record(node.id) else "other", None)]
-        if isinstance(node, ast.Subscript):
-            return self._subscript(node)
-        return [("other", None)]
-
-    def _subscript(self, node: ast.Subscript) -> list[tuple[str, Any]]:
-        head = node.value.id if isinstance(node.value, ast.Name) else ast.unparse(node.value)
-        parts = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
-        if head == "Literal":
-            return [("literal", [option for part in parts for option in self._options(part)])]
-        if head in {"Annotated", "A", "SkipValidation", "InitVar"}:
-            return self.kinds(parts[0])
-        if head == "Optional":
-            return [*self.kinds(parts[0]), ("none", None)]
-        if head == "Union":
-            return [kind for part in parts for kind in self.kinds(part)]
-        if head.lower() in {"list", "tuple", "set", "dict"}:
-            return [(head.lower(), parts)]
-        return [("other", None)]
-
-    def _options(self, part: ast.expr) -> list[Any]:
-        """Options of a literal, those of literals inside it too."""
-        if isinstance(part, ast.Constant):
-            return [part.value]
-        return next((list(detail) for kind, detail in self.kinds(part) if kind == "literal"), [])
-
-    def _class_bases(self, name: str) -> list[ast.expr]:
-        return self.classes[name].bases if name in self.classes else []
-
-    def _is_record(self, name: str) -> bool:
-        decorators = self.classes[name].decorator_list if name in self.classes else []
-        return any(ast.unparse(one).split("(")[0] in {"config", "dataclass"} for one in decorators)
-
-    def fields(self, name: str) -> dict[str, ast.expr]:
-        """Field to annotation, of a class and the classes that it derives from."""
-        found: dict[str, ast.expr] = {}
-        for base in self._class_bases(name):
-            if isinstance(base, ast.Name):
-                found |= self.fields(base.id)
-        if name in self.classes:
-            found |= {
-                node.target.id: node.annotation
-                for node in self.classes[name].body
-                if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-            }
-        return found
-
-
-def _flat(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements of a module; of `if TYPE_CHECKING` what holds at run time."""
-    for node in body:
-        if isinstance(node, ast.If):
-            yield from _flat(node.orelse if ast.unparse(node.test) == "TYPE_CHECKING" else [*node.body, *node.orelse])
-        else:
-            yield node
-
-
 def _is_class_var(annotation: ast.expr) -> bool:
     return ast.unparse(annotation).startswith(("ClassVar", "typing.ClassVar"))
 
@@ -175,7 +74,7 @@ def _is_class_var(annotation: ast.expr) -> bool:
 
 
 def _vllm(package: Path) -> Iterator[Flag]:
-    names = _Names(
+    names = SourceNames(
         path
         for folder in ("config", "")
         for path in (
@@ -203,9 +102,9 @@ def _vllm(package: Path) -> Iterator[Flag]:
                 entry |= {"values": "1", "type": plain[name]}
             yield _named([f"--{name.replace('_', '-')}"], entry)
     arguments = ast.parse((package / "engine/arg_utils.py").read_text("utf-8"))
-    for node in ast.walk(arguments):
-        if isinstance(node, ast.FunctionDef) and node.name == "add_cli_args":
-            yield from _calls(node, names, _vllm_sources(node))
+    for function in ast.walk(arguments):
+        if isinstance(function, ast.FunctionDef) and function.name == "add_cli_args":
+            yield from _calls(function, names, _vllm_sources(function))
 
 
 def _vllm_sources(function: ast.FunctionDef) -> dict[str, str]:
@@ -221,7 +120,7 @@ def _vllm_sources(function: ast.FunctionDef) -> dict[str, str]:
     }
 
 
-def _vllm_field(name: str, annotation: ast.expr, names: _Names) -> Flag:
+def _vllm_field(name: str, annotation: ast.expr, names: SourceNames) -> Flag:
     """How vLLM makes a flag of a field: the first rule that fits."""
     kinds = dict(reversed(names.kinds(annotation)))
     if "record" in kinds:
@@ -232,16 +131,18 @@ def _vllm_field(name: str, annotation: ast.expr, names: _Names) -> Flag:
         return {"values": "0", "negated": True}
     if "literal" in kinds:
         return _vllm_literal(kinds["literal"], free="str" in kinds)
-    for many in ("tuple", "list", "set"):
-        if many in kinds:
-            return _vllm_many(many, kinds[many], names)
+    many = next((many for many in ("tuple", "list", "set") if many in kinds), None)
+    if many is not None:
+        return _vllm_many(many, kinds[many], names)
+    return {"values": "1", "type": _vllm_type(name, set(kinds))}
+
+
+def _vllm_type(name: str, kinds: set[str]) -> str:
     if "int" in kinds:
-        return {"values": "1", "type": "count" if name in _COUNTS else "int"}
+        return "count" if name in _COUNTS else "int"
     if "float" in kinds:
-        return {"values": "1", "type": "float"}
-    if "dict" in kinds and not ({"str", "other"} & set(kinds)):
-        return {"values": "1", "type": "json"}
-    return {"values": "1", "type": "text"}
+        return "float"
+    return "json" if "dict" in kinds and not {"str", "other"} & kinds else "text"
 
 
 def _vllm_literal(options: list[Any], *, free: bool) -> Flag:
@@ -249,7 +150,7 @@ def _vllm_literal(options: list[Any], *, free: bool) -> Flag:
     return entry if free else entry | {"choices": sorted(map(str, options))}
 
 
-def _vllm_many(kind: str, parts: list[ast.expr] | None, names: _Names) -> Flag:
+def _vllm_many(kind: str, parts: list[ast.expr] | None, names: SourceNames) -> Flag:
     if not parts:
         return {"values": "+", "type": "text"}
     ellipsis = any(isinstance(part, ast.Constant) and part.value is ... for part in parts)
@@ -266,7 +167,7 @@ def _vllm_many(kind: str, parts: list[ast.expr] | None, names: _Names) -> Flag:
 def _sglang(package: Path) -> Iterator[Flag]:
     groups = package / "srt/arg_groups"
     sources = [groups / "choices.py", *sorted((groups / "fields").glob("*.py")), package / "srt/utils/common.py"]
-    names = _Names(path for path in sources if path.exists())
+    names = SourceNames(path for path in sources if path.exists())
     for name in list(names.classes):
         if any("_NS_PATH" in ast.unparse(node) for node in names.classes[name].body):
             for field, annotation in names.fields(name).items():
@@ -278,7 +179,7 @@ def _sglang(package: Path) -> Iterator[Flag]:
             yield from _calls(node, names, {})
 
 
-def _sglang_field(field: str, annotation: ast.expr, names: _Names) -> Flag | None:
+def _sglang_field(field: str, annotation: ast.expr, names: SourceNames) -> Flag | None:
     if not (isinstance(annotation, ast.Subscript) and isinstance(annotation.slice, ast.Tuple)):
         return None
     kind, *more = annotation.slice.elts
@@ -321,7 +222,7 @@ def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
-def _sglang_action(said: dict[str | None, ast.expr], names: _Names) -> Flag:
+def _sglang_action(said: dict[str | None, ast.expr], names: SourceNames) -> Flag:
     action = ast.unparse(said["action"]).split(".")[-1].strip("'\"")
     extra: dict[str, Any] = {}
     if isinstance(said.get("action_kwargs"), ast.Dict):
@@ -340,7 +241,7 @@ def _sglang_action(said: dict[str | None, ast.expr], names: _Names) -> Flag:
 
 
 def _lmdeploy(package: Path) -> Iterator[Flag]:
-    names = _Names(iter([package / "cli/utils.py"]))
+    names = SourceNames(iter([package / "cli/utils.py"]))
     helpers = {node.name: node for node in names.classes["ArgumentHelper"].body if isinstance(node, ast.FunctionDef)}
     for node in ast.walk(ast.parse((package / "cli/serve.py").read_text("utf-8"))):
         if isinstance(node, ast.FunctionDef) and node.name == "add_parser_api_server":
@@ -348,7 +249,9 @@ def _lmdeploy(package: Path) -> Iterator[Flag]:
             for call in ast.walk(node):
                 if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("ArgumentHelper."):
                     helper = helpers[ast.unparse(call.func).split(".")[1]]
-                    defaults = dict(zip([a.arg for a in helper.args.args][::-1], helper.args.defaults[::-1], strict=False))
+                    defaults = dict(
+                        zip([a.arg for a in helper.args.args][::-1], helper.args.defaults[::-1], strict=False)
+                    )
                     names.values = {**names.values, **defaults}
                     yield from _calls(helper, names, {})
 
@@ -356,11 +259,13 @@ def _lmdeploy(package: Path) -> Iterator[Flag]:
 # ----------------------------------------------------------------------------------------------------------- shared
 
 
-def _calls(function: ast.FunctionDef, names: _Names, sources: dict[str, str]) -> Iterator[Flag]:
+def _calls(function: ast.FunctionDef, names: SourceNames, sources: dict[str, str]) -> Iterator[Flag]:
     """Flags of the `add_argument` calls of a function."""
     removed = _removed(function)
     for node in ast.walk(function):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument"):
+        if not (
+            isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument"
+        ):
             continue
         flags = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
         if not flags:
@@ -373,7 +278,7 @@ def _calls(function: ast.FunctionDef, names: _Names, sources: dict[str, str]) ->
         yield _named(flags, entry)
 
 
-def _from_field(value: ast.expr, names: _Names, sources: dict[str, str], removed: dict[str, str]) -> Flag | None:
+def _from_field(value: ast.expr, names: SourceNames, sources: dict[str, str], removed: dict[str, str]) -> Flag | None:
     """What `**kwargs["field"]` says, also inside `{**kwargs["field"], ...}`; else through a variable."""
     for node in ast.walk(value):
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in sources:
@@ -397,7 +302,7 @@ def _from_field(value: ast.expr, names: _Names, sources: dict[str, str], removed
 def _removed(function: ast.FunctionDef) -> dict[str, str]:
     """Choices that are taken out again: ``kwargs["field"]["choices"].remove(NAME)``."""
     return {
-        node.func.value.value.slice.value: node.args[0].id
+        str(node.func.value.value.slice.value): node.args[0].id
         for node in ast.walk(function)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -409,7 +314,7 @@ def _removed(function: ast.FunctionDef) -> dict[str, str]:
     }
 
 
-def _told(entry: Flag, said: dict[str, ast.expr], names: _Names) -> None:
+def _told(entry: Flag, said: dict[str, ast.expr], names: SourceNames) -> None:
     """Fill in what a call says in so many words."""
     action = ast.unparse(said["action"]).split(".")[-1].strip("'\"") if "action" in said else ""
     if action == "BooleanOptionalAction":

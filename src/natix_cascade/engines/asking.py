@@ -20,7 +20,7 @@ _QUIET = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "HF_HUB_OFF
 
 
 def own_python(package: str) -> str | None:
-    """This Python, if it has the engine."""
+    """Path of the running Python, if it has the engine."""
     return sys.executable if importlib.util.find_spec(package) is not None else None
 
 

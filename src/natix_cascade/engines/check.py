@@ -60,7 +60,10 @@ class Checked:
 
 
 def check_commands(
-    commands: Sequence[Command], *, cards: Mapping[str, ModelCard] | None = None, pythons: Mapping[str, str] | None = None
+    commands: Sequence[Command],
+    *,
+    cards: Mapping[str, ModelCard] | None = None,
+    pythons: Mapping[str, str] | None = None,
 ) -> Checked:
     """Check the commands that start servers; commands of other programs are passed over.
 

@@ -32,7 +32,9 @@ def command(plan: ServerPlan, *, contained: bool = False) -> Command:
         listens on 127.0.0.1 and is shown its GPUs by ``CUDA_VISIBLE_DEVICES``.
     """
     made = _MAKERS[plan.engine](plan, "0.0.0.0" if contained else "127.0.0.1")  # noqa: S104  # published on loopback
-    own = {} if contained else {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, plan.gpus))}
+    own = (
+        {} if contained else {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, plan.gpus))}
+    )
     offline = {"HF_HUB_OFFLINE": "1"} if _is_folder(plan.model) else {}
     return replace(made, environment={"HF_HUB_DISABLE_TELEMETRY": "1"} | offline | own | made.environment)
 

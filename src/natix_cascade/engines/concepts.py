@@ -75,7 +75,9 @@ CONCEPTS = (
     Concept("processes in front", ("--api-server-count",), ("--tokenizer-worker-num",), ()),
     Concept("code of the weights", ("--trust-remote-code",), ("--trust-remote-code",), ("--trust-remote-code",)),
     Concept("engine inside LMDeploy", (), (), ("--backend pytorch", "--backend turbomind")),
-    Concept("speculative decoding", ("--speculative-config",), ("--speculative-algorithm",), ("--speculative-algorithm",)),
+    Concept(
+        "speculative decoding", ("--speculative-config",), ("--speculative-algorithm",), ("--speculative-algorithm",)
+    ),
 )
 
 

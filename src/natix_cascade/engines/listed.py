@@ -15,6 +15,7 @@ from natix_cascade.engines.words import Given, Taken, take_apart
 __all__ = ["Fault", "against_list"]
 
 _COUNT = re.compile(r"\d+(\.\d+)?[kmgt]|\d+[KMGT]?|-1|auto", re.ASCII)
+_WANTED = {"int": "a whole number", "float": "a number", "json": "JSON"}
 _UNKNOWN = re.compile(r"\$|\{\{")  # a shell's variable or a template: its value is not known here
 
 
@@ -117,7 +118,7 @@ def _kind(value: str, kind: str) -> str | None:
         elif kind == "count" and not _COUNT.fullmatch(value.strip()):
             return f"{value!r} is not a number such as 4096 or 4k"
     except ValueError:
-        return f"{value!r} is not {dict(int='a whole number', float='a number', json='JSON')[kind]}"
+        return f"{value!r} is not {_WANTED[kind]}"
     return None
 
 

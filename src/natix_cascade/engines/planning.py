@@ -19,7 +19,7 @@ from natix_cascade.spec.endpoints import Endpoint, Endpoints
 from natix_cascade.spec.origin import Precision
 from natix_cascade.spec.task import Ask
 
-__all__ = ["Checkpoint", "Placed", "Placement", "ServerOptions", "endpoints", "servers"]
+__all__ = ["Checkpoint", "Placed", "Placement", "ServerOptions", "endpoints", "remarks_on", "servers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,9 +173,56 @@ def servers(
     names: set[str] = set()
     made = [_server(group, options, options.first_port + n, names) for n, group in enumerate(ordered)]
     problems = [f"{plan.name} ({TITLES[plan.engine]}): {fault}" for plan in made for fault in faults(plan)]
+    problems += _crowded(made)
     if problems:
         raise PlanError("\n".join(problems))
     return made
+
+
+def remarks_on(
+    plans: Sequence[ServerPlan], wanted: Iterable[str], cards: Mapping[str, ModelCard], options: ServerOptions
+) -> list[str]:
+    """What to know about servers that can be started.
+
+    Parameters
+    ----------
+    plans : sequence of ServerPlan
+        As `servers` made them.
+    wanted : iterable of str
+        Models of the cascade.
+    cards : mapping
+        Card by name.
+    options : ServerOptions
+        What was wished.
+    """
+    served = {card for plan in plans for card in plan.cards}
+    left_out = [name for name in wanted if isinstance(cards[name].task, Ask) and name not in served]
+    loose = [plan.name for plan in plans if plan.revision is None and options.models is None]
+    code = [plan.name for plan in plans if plan.architecture.startswith(REMOTE_CODE) and not plan.trust_remote_code]
+    without = [plan.name for plan in plans if plan.engine.startswith("lmdeploy")]
+    found = []
+    if left_out:
+        found.append(f"left out, and so failed members of their levels: {', '.join(left_out)}")
+    if code:
+        found.append(f"weights that bring code of their own, not allowed to run it: {', '.join(code)}")
+    if loose:
+        found.append(f"no commit is pinned, so the hub's newest weights are served: {', '.join(loose)}")
+    if without and (options.lmcache or options.kv_offload_gb is not None or options.api_processes > 1):
+        found.append(f"LMDeploy has no LMCache, offloading or several processes in front: {', '.join(without)}")
+    return found
+
+
+def _crowded(plans: Sequence[ServerPlan]) -> list[str]:
+    """GPUs on which more is awake than there is memory."""
+    shares: dict[int, float] = {}
+    for plan in plans:
+        for gpu in plan.gpus if not plan.asleep else ():
+            shares[gpu] = shares.get(gpu, 0.0) + plan.memory_fraction
+    return [
+        f"GPU {gpu}: servers awake together want {share:.0%} of its memory; lower their shares or let one sleep"
+        for gpu, share in sorted(shares.items())
+        if share > 1 + 1e-9
+    ]
 
 
 def endpoints(plans: Iterable[ServerPlan], *, api_key_env: str | None = None) -> Endpoints:
@@ -241,9 +288,7 @@ def _adapter(card: ModelCard, options: ServerOptions) -> Lora | None:
     return Lora(name=_asked_as(card), path=f"{options.adapters}/{card.name}")
 
 
-def _server(
-    group: list[tuple[ModelCard, Placed]], options: ServerOptions, port: int, names: set[str]
-) -> ServerPlan:
+def _server(group: list[tuple[ModelCard, Placed]], options: ServerOptions, port: int, names: set[str]) -> ServerPlan:
     cards = [card for card, _ in group]
     first, item = group[0]
     engine = _engine(first, options)

@@ -47,7 +47,11 @@ def commands_of(text: str, source: str) -> list[Command]:
     if suffix in {".yaml", ".yml"}:
         return list(_yaml(text, source))
     if suffix == ".json":
-        return [replace(command(plan), source=f"{source}: {plan.name}") for plan in plans_of(text, source).servers]
+        return [
+            replace(command(plan, contained=contained), source=f"{source}: {plan.name}")
+            for plan in plans_of(text, source).servers
+            for contained in (False, True)
+        ]
     return list(_shell(text, source))
 
 
@@ -185,7 +189,7 @@ def _within(data: Any, source: str, path: str) -> Iterator[Command]:
         if compose:
             words = [word.replace("$$", "$") for word in words]
         image = data.get("image")
-        if words and isinstance(image, str) and package_of(words) is None:
+        if words and isinstance(image, str) and "entrypoint" not in data and package_of(words) is None:
             words = ["run", image, *words]
         if words and package_of(words) is not None:
             yield Command(

@@ -92,7 +92,7 @@ def take_apart(words: Sequence[str], flags: FlagList) -> Taken:
 
 
 def _is_flag(word: str) -> bool:
-    return word.startswith("-") and len(word) > 1 and not _NEGATIVE.match(word) and " " not in word.split("=")[0]
+    return word.startswith("-") and len(word) > 1 and not _NEGATIVE.match(word) and " " not in word.partition("=")[0]
 
 
 def _split(word: str) -> tuple[str, bool, str]:
@@ -101,7 +101,7 @@ def _split(word: str) -> tuple[str, bool, str]:
 
 
 def _as_read(written: str, engine: str) -> str:
-    """vLLM and LMDeploy read ``--max_model_len`` as ``--max-model-len``; vLLM ``-O3`` as its long form."""
+    """With vLLM and LMDeploy ``--max_model_len`` is ``--max-model-len``; with vLLM ``-O3`` is a long flag too."""
     if engine == "sglang":
         return written
     if engine == "vllm" and re.fullmatch(r"-O\d?", written):

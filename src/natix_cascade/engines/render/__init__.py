@@ -77,9 +77,7 @@ def as_data(plans: ServerPlans) -> dict[str, Any]:
     commands = [command(plan) for plan in plans.servers]
     return {
         **plain(plans),
-        "commands": [
-            {"name": one.name, "words": list(one.words), "environment": one.environment} for one in commands
-        ],
+        "commands": [{"name": one.name, "words": list(one.words), "environment": one.environment} for one in commands],
     }
 
 

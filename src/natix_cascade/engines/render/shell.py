@@ -60,7 +60,9 @@ def script(plans: ServerPlans, options: RenderOptions) -> str:
     """A POSIX shell script: servers that share a GPU load one after the other."""
     head = _HEAD.replace("@SECRETS@", shlex.quote(options.secrets)).replace("@READY@", str(options.ready_s))
     notes = "".join(f"# {line}\n" for line in remarks(plans))
-    return "\n".join([f"#!/bin/sh\n{notes}{head}", *(_server(plan) for plan in plans.servers), 'echo "all are ready"', "wait", ""])
+    return "\n".join(
+        [f"#!/bin/sh\n{notes}{head}", *(_server(plan) for plan in plans.servers), 'echo "all are ready"', "wait", ""]
+    )
 
 
 def _server(plan: ServerPlan) -> str:

@@ -46,7 +46,8 @@ def units(plans: ServerPlans, options: RenderOptions) -> dict[str, str]:
     found = {unit_name(plan): _unit(plan, plans, options) for plan in plans.servers}
     wants = " ".join(found)
     found["natix-engines.target"] = (
-        f"[Unit]\nDescription=Servers of vision-language models\nWants={wants}\n\n[Install]\nWantedBy=multi-user.target\n"
+        f"[Unit]\nDescription=Servers of vision-language models\n"
+        f"Wants={wants}\n\n[Install]\nWantedBy=multi-user.target\n"
     )
     return found
 
@@ -77,7 +78,9 @@ def _afterwards(plan: ServerPlan) -> list[str]:
     request = sleep_request(plan) if plan.asleep else None
     if request is not None:
         post = "/usr/bin/curl --silent --fail --output /dev/null --request POST --header"
-        lines.append(f"{post} {_quoted('Content-Type: application/json')} --data {_quoted(request[1])} {base}{request[0]}")
+        lines.append(
+            f"{post} {_quoted('Content-Type: application/json')} --data {_quoted(request[1])} {base}{request[0]}"
+        )
     return lines
 
 
