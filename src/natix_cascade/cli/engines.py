@@ -13,8 +13,8 @@ from natix_cascade.cli.common import FAILED, JsonOption, fail, print_json, print
 
 if TYPE_CHECKING:
     from natix_cascade.engines.check import Checked, Problem
-    from natix_cascade.engines.planning import ServerOptions
     from natix_cascade.engines.server import Command, ServerPlans
+    from natix_cascade.engines.wishes import ServerOptions
 
 __all__ = ["app"]
 
@@ -247,7 +247,7 @@ def _options(
     settings: Path | None, wishes: dict[str, Any], checkpoints: dict[str, dict[str, str]], gpus: str
 ) -> ServerOptions:
     from natix_cascade.engines.machine import gpus_of
-    from natix_cascade.engines.planning import ServerOptions
+    from natix_cascade.engines.wishes import ServerOptions
     from natix_cascade.spec.files import read_spec, validate
     from natix_cascade.spec.parse import parse
 
@@ -262,8 +262,9 @@ def _options(
 
 def _planned(cascade: str, placement: Path, gpus: str, options: ServerOptions, cards: Path | None) -> ServerPlans:
     from natix_cascade.engines.machine import gpus_of
-    from natix_cascade.engines.planning import Placement, remarks_on, servers
+    from natix_cascade.engines.planning import remarks_on, servers
     from natix_cascade.engines.server import ServerPlans
+    from natix_cascade.engines.wishes import Placement
     from natix_cascade.spec.files import read_spec
     from natix_cascade.spec.library import load_cascade
 

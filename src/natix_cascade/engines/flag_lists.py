@@ -86,9 +86,9 @@ def flag_list(package: str) -> FlagList:
     )
 
 
-def nearest(word: str, known: list[str]) -> str | None:
+def nearest(word: str, known: list[str], *, like: float = 0.72) -> str | None:
     """The known word that is most like a mistyped one, if any is."""
-    found = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.72)
+    found = difflib.get_close_matches(word, sorted(known), n=1, cutoff=like)
     if found:
         return found[0]
     parts = set(re.findall(r"[a-z0-9]+", word.lower()))

@@ -99,7 +99,7 @@ def _value(value: str, known: Flag, given: Given, flags: FlagList) -> str | None
         lowered = value.lower().replace("-", "_") if given.name.endswith("-backend") else value
         ours = value.lower() if given.name == "--quant-policy" else value
         if not {value, lowered, ours} & set(allowed):
-            close = nearest(value, list(allowed))
+            close = nearest(value, list(allowed), like=0.6)
             return f"{value!r} is none of {', '.join(allowed)}" + (f"; did you mean {close}?" if close else "")
         return None
     if flags.engine == "vllm" and value in {"", "None"} and known.kind != "int":

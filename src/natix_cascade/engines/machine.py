@@ -9,9 +9,7 @@ from natix_cascade.errors import PlanError
 
 __all__ = ["Gpus", "gpus_of"]
 
-_WORD = re.compile(
-    r"(?:(?P<count>\d+)\s*x\s*)?(?P<kind>[A-Za-z][\w.]*(?:-[A-Za-z][\w.]*)*)-(?P<gb>\d+(?:\.\d+)?)\s*GB", re.IGNORECASE
-)
+_WORD = re.compile(r"(?:(?P<count>\d+)\s*x\s*)?(?P<kind>[A-Za-z][\w.-]*?)-(?P<gb>\d+(?:\.\d+)?)\s*GB", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ WRONG_VALUES: dict[tuple[str, str, str], str] = {
 GUIDED = re.compile(r"\bguided_(choice|json|regex|grammar|decoding_backend)\b")
 """Request fields of older vLLM releases, which newer ones ignore without a word."""
 
-_SPARK = re.compile(r"(^|_)SPARK(_|$)|^SPARK|SPARSITY_RATIO$")
+_SPARK = re.compile(r"^((VLLM|SGLANG|LMDEPLOY)_)?((USE|ENABLE)_)?SPARK(_|$)|SPARSITY_RATIO$")
 _OLD_VARIABLES = {
     "VLLM_USE_V1": "V1 is the only engine since 0.11",
     "VLLM_ATTENTION_BACKEND": "it is the flag --attention-backend now",

@@ -82,7 +82,7 @@ def take_apart(words: Sequence[str], flags: FlagList) -> Taken:
         if not _is_flag(word):
             alone.append((word, len(found)))
             continue
-        written, attached, value = _split(word)
+        written, attached, value = _split(word, flags.engine)
         name = _as_read(written, flags.engine)
         known = flags.flags.get(name)
         values = [value] if attached else _following(rest, known, dotted="." in name)
@@ -95,7 +95,9 @@ def _is_flag(word: str) -> bool:
     return word.startswith("-") and len(word) > 1 and not _NEGATIVE.match(word) and " " not in word.partition("=")[0]
 
 
-def _split(word: str) -> tuple[str, bool, str]:
+def _split(word: str, engine: str) -> tuple[str, bool, str]:
+    if engine == "vllm" and (level := re.fullmatch(r"-O=?(\w+)", word)) is not None:
+        return "-O", True, level[1]
     name, equals, value = word.partition("=")
     return name, bool(equals), value
 
@@ -104,7 +106,7 @@ def _as_read(written: str, engine: str) -> str:
     """With vLLM and LMDeploy ``--max_model_len`` is ``--max-model-len``; with vLLM ``-O3`` is a long flag too."""
     if engine == "sglang":
         return written
-    if engine == "vllm" and re.fullmatch(r"-O\d?", written):
+    if engine == "vllm" and written == "-O":
         return "--optimization-level"
     head, dot, tail = written.partition(".")
     return (f"--{head[2:].replace('_', '-')}" if head.startswith("--") else head) + dot + tail
