@@ -57,7 +57,10 @@ def against_model(package: str, words: Sequence[str], cards: Mapping[str, ModelC
     encoder = taken.value("--mm-encoder-tp-mode") == "data" or taken.has("--mm-enable-dp-encoder")
     if encoder and architecture and not architecture.startswith(ENCODER_DATA_PARALLEL[engine]):
         says = f"the picture encoder of {architecture} is not data-parallel"
-        yield Fault("--mm-encoder-tp-mode", says + ("; vLLM drops the wish silently" if engine == "vllm" else ""))
+        if engine == "vllm":
+            yield Fault("--mm-encoder-tp-mode", f"{says}; vLLM drops the wish silently")
+        else:
+            yield Fault("--mm-enable-dp-encoder", f"{says}; leave it out")
     yield from _together(engine, taken)
 
 
