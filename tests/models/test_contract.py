@@ -11,8 +11,10 @@ import pytest
 from tiny_onnx import Tiny
 
 from natix_cascade.errors import ModelError
-from natix_cascade.models import ENGINES, Model, load_model
+from natix_cascade.models import ENGINES, LoadOptions, Model, load_model
+from natix_cascade.spec.endpoints import Endpoint, Endpoints
 from natix_cascade.testing import ScriptedModel
+from natix_cascade.testing.chat import PretendedChat, ask_card
 
 NIGHT_AND_DAY = {"slopes": (0.0, 0.05), "shifts": (0.0, -6.4)}
 
@@ -29,6 +31,28 @@ def brightness_by_place(pixels: np.ndarray) -> np.ndarray:
     return pixels[:4, :4].mean(axis=2) / 64 - 2
 
 
+def openai(**how: object) -> Callable[[Path], Model]:
+    """A model on a server in a thread of this process; the server stops with the test."""
+
+    def make(_: Path) -> Model:
+        server = PretendedChat(brightness, **how).start()  # type: ignore[arg-type]
+        SERVERS.append(server)
+        endpoints = Endpoints(models={"tiny": (Endpoint(url=server.url, concurrency=4),)})
+        return load_model(ask_card(thinks=bool(how.get("thinks"))), Path(), LoadOptions(endpoints=endpoints))
+
+    return make
+
+
+SERVERS: list[PretendedChat] = []
+
+
+@pytest.fixture(autouse=True)
+def no_server_stays() -> Iterator[None]:
+    yield
+    while SERVERS:
+        SERVERS.pop().stop()
+
+
 MAKERS: dict[str, dict[str, Callable[[Path], Model]]] = {
     "onnx": {
         "logit": onnx(),
@@ -37,6 +61,12 @@ MAKERS: dict[str, dict[str, Callable[[Path], Model]]] = {
         "probabilities": onnx(
             kind="probabilities", dtype="float32", layout="NCHW", fit="pad", heat=True, height=16, **NIGHT_AND_DAY
         ),
+    },
+    "openai": {
+        "vllm": openai(),
+        "vllm that thinks": openai(thinks=True),
+        "sglang, odd words": openai(style="sglang", mass=1e-4),
+        "openai": openai(style="openai"),
     },
     "scripted": {
         "plain": lambda _: ScriptedModel("plain", brightness),

@@ -20,6 +20,7 @@ from natix_cascade.spec.cascade import CascadeSpec
 from natix_cascade.spec.endpoints import Endpoints
 from natix_cascade.spec.files import read_spec, validate
 from natix_cascade.spec.policy import Policy
+from natix_cascade.spec.prompt import PromptSpec
 
 KINDS = st.one_of(cards, cascades, policies, inputs, outputs, weights, members, levels, calibrators, exit_rules)
 law = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))

@@ -13,7 +13,12 @@ from natix_cascade.spec.card import ModelCard
 
 __all__ = ["ENGINES", "load_model", "verify_weights"]
 
-ENGINES: dict[str, str] = {"onnx": "natix_cascade.models.onnx:OnnxModel"}
+ENGINES: dict[str, str] = {
+    "onnx": "natix_cascade.models.onnx:OnnxModel",
+    "openai": "natix_cascade.models.openai:OpenAIModel",
+    "transformers": "natix_cascade.models.transformers:TransformersModel",
+    "torch": "natix_cascade.models.torch:TorchModel",
+}
 """Engine name to ``module:class``; a new engine is a line here, and the contract test finds it."""
 
 

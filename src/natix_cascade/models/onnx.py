@@ -10,24 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from natix_cascade.errors import ModelError
-from natix_cascade.image.resize import fit
 from natix_cascade.models.base import Answers, LoadOptions
+from natix_cascade.models.classify import as_input, check_classes, read_scores
+from natix_cascade.models.onnx_detect import DetectionReader
+from natix_cascade.models.prepared import only_dark, pixels_of, sizes_of, with_memory
 from natix_cascade.spec.card import ModelCard
+from natix_cascade.spec.task import Classify, Detect
 
-__all__ = ["OnnxModel"]
+__all__ = ["GRAPH", "OnnxModel"]
 
-_ROUNDING = 1e-3  # fp16 graphs round probabilities a little beyond 0 and 1
+GRAPH = "model.onnx"
+"""The graph's name in a folder of weights."""
 
 
 class OnnxModel:
-    """A graph run by ONNX Runtime.
+    """A graph run by ONNX Runtime: a classifier or a detector.
 
     Parameters
     ----------
     card : ModelCard
         Names the input and outputs and says how pixels are prepared.
     weights : Path
-        The ONNX file; verified by `load_model`.
+        The ONNX file, verified by `load_model`, or a folder that holds it as ``model.onnx``.
     options : LoadOptions or None
         Of which `threads` are the intra-op threads. They do not spin, so parallel members do not fight over cores.
     """
@@ -35,6 +39,12 @@ class OnnxModel:
     def __init__(self, card: ModelCard, weights: Path, options: LoadOptions | None = None) -> None:
         import onnxruntime  # noqa: PLC0415  # slow to import; not needed to read cards
 
+        if not isinstance(card.task, Classify | Detect):
+            raise ModelError(
+                f"model {card.name!r}: ONNX graphs classify or detect; its card's task is {card.task.kind}, for which "
+                "another engine is needed"
+            )
+        file = _graph_file(card, weights)
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = max(1, (options or LoadOptions()).threads)
         settings.inter_op_num_threads = 1
@@ -43,17 +53,18 @@ class OnnxModel:
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                str(weights), sess_options=settings, providers=["CPUExecutionProvider"]
+                str(file), sess_options=settings, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise ModelError(
-                f"model {card.name!r}: ONNX Runtime cannot load {weights}: {_first_line(error)}"
-            ) from error
+            raise ModelError(f"model {card.name!r}: ONNX Runtime cannot load {file}: {_first_line(error)}") from error
         self._card = card
         self._check_names()
         self._check_input()
-        if card.output.kind in {"logits", "probabilities"} and card.positive not in card.classes:
-            raise ModelError(f"model {card.name!r}: positive {card.positive!r} is not one of {list(card.classes)}")
+        check_classes(card)
+        self._dark_below = card.task.dark_below if isinstance(card.task, Classify) else None
+        self._detections: DetectionReader | None = None
+        if isinstance(card.task, Detect):
+            self._detections = DetectionReader(card, [item.name for item in self._session.get_outputs()])
 
     @property
     def card(self) -> ModelCard:
@@ -61,67 +72,45 @@ class OnnxModel:
         return self._card
 
     def prepare(self, pixels: NDArray[np.uint8]) -> NDArray[np.generic]:
-        """One picture ``(H, W, 3)`` uint8 as the graph's input, without the batch axis."""
-        spec = self._card.input
-        view = fit(pixels, spec.height, spec.width, mode=spec.fit)
-        if spec.dtype == "uint8":
-            return view if spec.layout == "NHWC" else np.ascontiguousarray(view.transpose(2, 0, 1))
-        scaled = view.astype(np.float32) / np.float32(255)
-        mean: NDArray[np.float32] = np.asarray(spec.mean, np.float32)
-        std: NDArray[np.float32] = np.asarray(spec.std, np.float32)
-        scaled = (scaled - mean) / std
-        return scaled if spec.layout == "NHWC" else np.ascontiguousarray(scaled.transpose(2, 0, 1))
+        """One picture ``(H, W, 3)`` uint8 as the graph's input, without the batch axis.
+
+        Detectors and night specialists need to remember more of it; see ``natix_cascade.models.prepared``.
+        """
+        ready = as_input(self._card.input, pixels)
+        remember = self._detections is not None or self._dark_below is not None
+        return with_memory(ready, pixels) if remember else ready
 
     def predict(self, batch: Sequence[NDArray[np.generic]], *, explain: bool = False) -> Answers:
         """Answer a batch of prepared pictures."""
-        output = self._card.output
-        explain = explain and output.heat_map is not None
-        names = [output.name, output.heat_map] if explain else [output.name]
         if self._session is None:
             raise ModelError(f"model {self._card.name!r} is closed; load it again to ask more")
-        try:
-            results = self._session.run(names, {self._card.input.name: np.stack(batch)})
-            raw = np.asarray(results[0], np.float64)
-            heat_maps = np.asarray(results[1], np.float32) if explain else None
-        except Exception as error:
-            raise ModelError(f"model {self._card.name!r} failed: {_first_line(error)}") from error
+        if self._detections is not None:
+            return self._detections.read(self._run(self._detections.names, pixels_of(batch)), sizes_of(batch))
+        if self._dark_below is not None:
+            return only_dark(batch, self._dark_below, lambda dark: self._classify(dark, explain=explain))
+        return self._classify(batch, explain=explain)
+
+    def _classify(self, batch: Sequence[NDArray[np.generic]], *, explain: bool) -> Answers:
+        output = self._card.output
+        explain = explain and output.heat_map is not None
+        results = self._run([output.name, output.heat_map] if explain else [output.name], batch)
+        heat_maps = np.asarray(results[1], np.float32) if explain else None
         if heat_maps is not None and (heat_maps.ndim != 3 or len(heat_maps) != len(batch)):  # noqa: PLR2004  # (n, h, w)
             raise ModelError(
                 f"model {self._card.name!r} gave heat maps of shape {heat_maps.shape} for {len(batch)} pictures, "
                 f"wanted ({len(batch)}, h, w); mend the graph or leave heat_map out of the card"
             )
-        return Answers(self._scores(raw, len(batch)), heat_maps)
+        return Answers(read_scores(self._card, np.asarray(results[0], np.float64), len(batch)), heat_maps)
+
+    def _run(self, names: Sequence[str | None], batch: Sequence[NDArray[np.generic]]) -> list[Any]:
+        try:
+            return list(self._session.run(names, {self._card.input.name: np.stack(batch)}))
+        except Exception as error:
+            raise ModelError(f"model {self._card.name!r} failed: {_first_line(error)}") from error
 
     def close(self) -> None:
         """Free the session."""
         self._session = None
-
-    def _scores(self, raw: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-        """P(positive) of each of n pictures from the graph's output, read as the card says."""
-        name, classes, kind = self._card.name, self._card.classes, self._card.output.kind
-        single = kind in {"logit", "probability"}
-        width = 1 if single else len(classes)
-        if raw.size != n * width or (raw.ndim and len(raw) != n):
-            wanted = "one number" if single else f"{width} numbers, one for each of the card's classes,"
-            raise ModelError(
-                f"model {name!r} gave an output of shape {raw.shape} to {n} pictures; wanted {wanted} a picture "
-                f"(output kind {kind!r}); mend the card"
-            )
-        if not np.isfinite(raw).all():
-            raise ModelError(f"model {name!r} answered with NaN or infinity")
-        table = raw.reshape(n, width)
-        if kind == "logits":
-            table = np.exp(table - table.max(axis=1, keepdims=True))
-            table /= table.sum(axis=1, keepdims=True)
-        scores = table[:, 0 if single else classes.index(self._card.positive)]
-        if kind == "logit":
-            return _sigmoid(scores)
-        if scores.min() < -_ROUNDING or scores.max() > 1 + _ROUNDING:
-            raise ModelError(
-                f"model {name!r} answered {scores[np.abs(scores - 0.5).argmax()]:.4g}, which is no probability; if its "
-                f"output is not yet squashed, write kind: {'logit' if single else 'logits'} under output in its card"
-            )
-        return np.clip(scores, 0.0, 1.0)
 
     def _check_names(self) -> None:
         """Names of the card must exist in the graph: better said at load than at the first picture."""
@@ -164,8 +153,15 @@ class OnnxModel:
             )
 
 
-def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 1.0 / (1.0 + np.exp(-np.clip(values, -60.0, 60.0)))
+def _graph_file(card: ModelCard, weights: Path) -> Path:
+    file = weights / GRAPH if weights.is_dir() else weights
+    if not file.is_file():
+        raise ModelError(
+            f"model {card.name!r}: no {GRAPH} in {weights}; export the model to ONNX once and put the file there"
+            if weights.is_dir()
+            else f"model {card.name!r}: no graph at {file}; give the ONNX file or a folder that holds {GRAPH}"
+        )
+    return file
 
 
 def _first_line(error: BaseException) -> str:

@@ -104,6 +104,7 @@ def load_cascade(
     *,
     policy: str | Path | Policy | None = None,
     cards: str | Path | None = None,
+    models: Path | None = None,
 ) -> tuple[ResolvedCascade, dict[str, Path]]:
     """Load a cascade with its policy.
 
@@ -115,6 +116,8 @@ def load_cascade(
         A shipped name or a file; None takes the one that the cascade names, and ``"none"`` takes no policy.
     cards : str, Path or None
         A folder of cards (YAML); default: ``cards/`` beside the cascade's file. Shipped cards are always known.
+    models : Path or None
+        Where fetched and linked weights lie; default: `models_folder`.
 
     Returns
     -------
@@ -130,7 +133,7 @@ def load_cascade(
     """
     spec, folder = find_cascade(cascade)
     own = Path(cards) if cards is not None else folder / "cards" if folder is not None else None
-    known = known_cards(own if cards is not None or (own is not None and own.is_dir()) else None)
+    known = known_cards(own if cards is not None or (own is not None and own.is_dir()) else None, models=models)
     chosen: Policy | None
     if isinstance(policy, Policy):
         chosen = policy
@@ -142,24 +145,24 @@ def load_cascade(
     return resolved, {name: known[name].weights for name in resolved.models}
 
 
-def known_cards(folder: Path | None = None) -> dict[str, CardFile]:
+def known_cards(folder: Path | None = None, *, models: Path | None = None) -> dict[str, CardFile]:
     """The shipped cards, and those of a folder, which may replace shipped ones of the same name."""
-    known = {name: CardFile(card, _place(card, WEIGHTS)) for name, card in bundle().cards.items()}
+    known = {name: CardFile(card, _place(card, WEIGHTS, models)) for name, card in bundle().cards.items()}
     if folder is None:
         return known
     if not folder.is_dir():
         raise SpecError(f"no folder of cards at {folder}; give one that holds *.yaml cards")
-    return known | load_cards(folder)
+    return known | load_cards(folder, models=models)
 
 
-def load_cards(folder: Path) -> dict[str, CardFile]:
+def load_cards(folder: Path, *, models: Path | None = None) -> dict[str, CardFile]:
     """Read all cards of a folder; weights are relative to each card's file."""
     found: dict[str, CardFile] = {}
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml"), *folder.glob("*.json")]):
         card = read_spec(path, ModelCard)
         if card.name in found:
             raise SpecError(f"{path}: name: another card in this folder is named {card.name!r}; names must differ")
-        found[card.name] = CardFile(card, _place(card, path.parent))
+        found[card.name] = CardFile(card, _place(card, path.parent, models))
     return found
 
 
@@ -168,14 +171,13 @@ def models_folder() -> Path:
     return Path(os.environ.get("NATIX_CASCADE_MODELS") or "models")
 
 
-def _place(card: ModelCard, folder: Path) -> Path:
+def _place(card: ModelCard, folder: Path, models: Path | None) -> Path:
     """Weights that belong to the card lie beside it; what a training project left comes before what was fetched."""
     if card.weights is not None:
         return folder / card.weights.file
     link = card.source.link if card.source is not None else None
-    if link is not None and link.kind == "checkpoint":
-        return models_folder() / "custom" / card.name
-    return models_folder() / card.name
+    home = models or models_folder()
+    return home / "custom" / card.name if link is not None and link.kind == "checkpoint" else home / card.name
 
 
 def _roles(known: dict[str, CardFile]) -> dict[str, CardFile]:

@@ -51,12 +51,13 @@ class Link(Spec):
     ----------
     output : str
         Path below the training project's folder of outputs, such as ``qwen3_vl_4b`` or ``yolo_master/best.pt``.
-    kind : {"adapter", "checkpoint"}
-        A folder with a LoRA adapter (adapter_config.json and safetensors), or a file of weights.
+    kind : {"adapter", "checkpoint", "head"}
+        A folder with a LoRA adapter (adapter_config.json and safetensors), a file of all weights, or a file of the
+        head only, which goes as ``head.safetensors`` beside the fetched backbone.
     """
 
     output: Annotated[str, Len(1)]
-    kind: Literal["adapter", "checkpoint"] = "checkpoint"
+    kind: Literal["adapter", "checkpoint", "head"] = "checkpoint"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
