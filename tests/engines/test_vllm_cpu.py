@@ -74,12 +74,12 @@ def test_the_pinned_list_is_whole_and_names_no_place() -> None:
 @pytest.mark.train
 def test_torchvision_is_imported_beside_cpu_torch() -> None:
     pytest.importorskip("torch", reason="needs torch")
-    from natix_cascade.engines import cpu_torchvision
+    from natix_cascade.models import cpu_torchvision
 
     if not cpu_torchvision.install():
         pytest.skip("torchvision is not installed")
     code = (
-        "from natix_cascade.engines import cpu_torchvision as shim; assert shim.install() and shim.install(); "
+        "from natix_cascade.models import cpu_torchvision as shim; assert shim.install() and shim.install(); "
         "import torch; from torchvision.transforms.v2 import functional as f; "
         "print(tuple(f.resize(torch.zeros(3, 8, 8), [4, 4]).shape))"
     )

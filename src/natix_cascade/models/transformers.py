@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from natix_cascade.decide.evidence import Evidence
 from natix_cascade.errors import MissingExtraError, ModelError
+from natix_cascade.models import cpu_torchvision
 from natix_cascade.models.base import Answers, LoadOptions
 from natix_cascade.models.preprocess import Preprocessor
 from natix_cascade.models.readers import (
@@ -175,7 +176,7 @@ def _shared_network(card: ModelCard, folder: Path, kind: str, bench: Workbench) 
 
 
 def _load(card: ModelCard, folder: Path, kind: str, bench: Workbench) -> Network:
-    transformers = _transformers(card, bench)
+    transformers = _transformers(card)
     try:
         network = getattr(transformers, kind)
         module, report = network.from_pretrained(
@@ -206,9 +207,9 @@ def _load(card: ModelCard, folder: Path, kind: str, bench: Workbench) -> Network
         return Network(module.eval().to(bench.device), module.config, folder, words)
 
 
-def _transformers(card: ModelCard, bench: Workbench) -> Any:
+def _transformers(card: ModelCard) -> Any:
     try:
-        _mend_torchvision(bench.torch)
+        cpu_torchvision.install()
         import transformers  # noqa: PLC0415  # slow to import, and not everybody has it
     except ImportError as error:
         raise MissingExtraError(
@@ -216,20 +217,3 @@ def _transformers(card: ModelCard, bench: Workbench) -> Any:
         ) from error
     transformers.utils.logging.disable_progress_bar()
     return transformers
-
-
-def _mend_torchvision(torch: Any) -> None:
-    """Let a torchvision that was built for GPUs be imported beside a torch for CPUs.
-
-    Its compiled part cannot be loaded there, and its Python part stops at an operator that is then unknown, which
-    takes transformers along. Declaring the operators is enough: nothing here calls them.
-    """
-    try:
-        import torchvision  # noqa: F401, PLC0415  # only to see whether it can be
-    except ImportError:
-        return
-    except RuntimeError:
-        for operator in ("nms", "qnms"):
-            torch.library.define(
-                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            )

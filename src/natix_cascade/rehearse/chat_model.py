@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from natix_cascade.engines import cpu_torchvision
 from natix_cascade.errors import MissingExtraError, ModelError
+from natix_cascade.models import cpu_torchvision
 from natix_cascade.rehearse.chat_choice import ChoiceMask
 from natix_cascade.rehearse.chat_protocol import ChatError, ChatRequest, conversation
 

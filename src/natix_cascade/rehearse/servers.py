@@ -8,15 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from natix_cascade.rehearse.server_process import ServerProcess, free_port
-from natix_cascade.rehearse.stage import Stage
+from natix_cascade.rehearse.stage import SERVED_BY_VLLM, Stage
 from natix_cascade.rehearse.vllm_server import chat_server, vllm_server
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.endpoints import Endpoint, Endpoints
 
-__all__ = ["VLLM_ARCHITECTURE", "Casting", "cast_servers", "serving"]
-
-VLLM_ARCHITECTURE = "qwen3_vl"
-"""What the real vLLM serves here: one base model with a LoRA adapter for each of its cards."""
+__all__ = ["Casting", "cast_servers", "serving"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ def cast_servers(cards: Mapping[str, ModelCard], stage: Stage, *, with_vllm: boo
         if not card.is_remote or card.serving is None:
             continue
         architecture = card.serving.architecture
-        if with_vllm and architecture == VLLM_ARCHITECTURE:
+        if with_vllm and architecture == SERVED_BY_VLLM:
             casting.vllm[name] = stage.adapters.get(name)
         else:
             casting.chat[name] = stage.vlms[architecture]
@@ -113,7 +110,7 @@ def serving(
             real = stack.enter_context(
                 vllm_server(
                     vllm,
-                    stage.vlms[VLLM_ARCHITECTURE],
+                    stage.vlms[SERVED_BY_VLLM],
                     names=[name for name, adapter in casting.vllm.items() if adapter is None] or ["base"],
                     lora={name: adapter for name, adapter in casting.vllm.items() if adapter is not None},
                     port=free_port(),

@@ -50,6 +50,7 @@ def write_network(architecture: str, folder: Path, labels: Sequence[str], seed: 
     import torch  # noqa: PLC0415  # heavy, and not everybody has it
     import transformers  # noqa: PLC0415
 
+    transformers.utils.logging.disable_progress_bar()
     kind, config, pictures = NETWORKS[architecture](folder, labels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -15,9 +15,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from natix_cascade.engines import cpu_torchvision
 from natix_cascade.errors import MissingExtraError, ModelError
 from natix_cascade.files import write_whole
+from natix_cascade.models import cpu_torchvision
 from natix_cascade.rehearse.tiny_experts import INTERNVL, INTERNVL_MOE, LLAMA4, OVIS2
 from natix_cascade.rehearse.tiny_molmo import MOLMO2, PHI4_MULTIMODAL
 from natix_cascade.rehearse.tiny_qwen import QWEN2_5_VL, QWEN3_VL, QWEN3_VL_MOE
@@ -70,6 +70,8 @@ def build_tiny_vlm(architecture: str, folder: Path, *, seed: int = 0) -> None:
     cpu_torchvision.install()
     try:
         import transformers  # noqa: PLC0415  # extra
+
+        transformers.utils.logging.disable_progress_bar()
     except ImportError as error:
         raise MissingExtraError(
             f"tiny models need torch and transformers ({error}); pip install torch transformers"
