@@ -37,6 +37,7 @@ VERBS = [
     ("records", "import"),
     ("records", "split"),
     ("records", "show"),
+    ("rehearse",),
     ("plan",),
     ("plan", "make"),
     ("plan", "check"),
