@@ -33,7 +33,7 @@ from natix_cascade.models.readers import (
     Surveyor,
     Teller,
 )
-from natix_cascade.models.torch import Workbench, first_line
+from natix_cascade.models.torch import Workbench, first_line, mend_torchvision
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.task import Classify, Depth, Detect, Find, Tell, ZeroShot
 
@@ -208,7 +208,7 @@ def _load(card: ModelCard, folder: Path, kind: str, bench: Workbench) -> Network
 
 def _transformers(card: ModelCard, bench: Workbench) -> Any:
     try:
-        _mend_torchvision(bench.torch)
+        mend_torchvision(bench.torch)
         import transformers  # noqa: PLC0415  # slow to import, and not everybody has it
     except ImportError as error:
         raise MissingExtraError(
@@ -216,20 +216,3 @@ def _transformers(card: ModelCard, bench: Workbench) -> Any:
         ) from error
     transformers.utils.logging.disable_progress_bar()
     return transformers
-
-
-def _mend_torchvision(torch: Any) -> None:
-    """Let a torchvision that was built for GPUs be imported beside a torch for CPUs.
-
-    Its compiled part cannot be loaded there, and its Python part stops at an operator that is then unknown, which
-    takes transformers along. Declaring the operators is enough: nothing here calls them.
-    """
-    try:
-        import torchvision  # noqa: F401, PLC0415  # only to see whether it can be
-    except ImportError:
-        return
-    except RuntimeError:
-        for operator in ("nms", "qnms"):
-            torch.library.define(
-                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            )
