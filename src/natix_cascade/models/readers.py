@@ -141,7 +141,8 @@ class Grounder:
             length = len(words(prompt.lower(), add_special_tokens=False)["input_ids"])
             self._spans.append(slice(place, place + length))
             place += length + 1
-        if place + 1 != self._text["input_ids"].shape[1] or place >= network.config.max_text_len:
+        stops = any(stop in prompt for prompt in self._prompts for stop in ".?")
+        if stops or place + 1 != self._text["input_ids"].shape[1] or place >= network.config.max_text_len:
             raise ModelError(
                 f"model {card.name!r}: its prompts do not fit one line of {network.config.max_text_len} tokens with "
                 "full stops between them; write fewer prompts, without full stops in them"
