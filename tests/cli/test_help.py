@@ -36,6 +36,7 @@ VERBS = [
     ("plan",),
     ("plan", "make"),
     ("plan", "check"),
+    ("plan", "throughput"),
     ("spec",),
     ("keys",),
     ("keys", "create"),

@@ -12,8 +12,10 @@ from tiny_onnx import Tiny, detector, night
 from tiny_torch import bright_adfnet, bright_dinov3
 
 from natix_cascade.errors import ModelError
-from natix_cascade.models import ENGINES, Model, load_model
+from natix_cascade.models import ENGINES, LoadOptions, Model, load_model
+from natix_cascade.spec.endpoints import Endpoint, Endpoints
 from natix_cascade.testing import ScriptedModel
+from natix_cascade.testing.chat import PretendedChat, ask_card
 
 NIGHT_AND_DAY = {"slopes": (0.0, 0.05), "shifts": (0.0, -6.4)}
 
@@ -30,6 +32,28 @@ def brightness_by_place(pixels: np.ndarray) -> np.ndarray:
     return pixels[:4, :4].mean(axis=2) / 64 - 2
 
 
+def openai(**how: object) -> Callable[[Path], Model]:
+    """A model on a server in a thread of this process; the server stops with the test."""
+
+    def make(_: Path) -> Model:
+        server = PretendedChat(brightness, **how).start()  # type: ignore[arg-type]
+        SERVERS.append(server)
+        endpoints = Endpoints(models={"tiny": (Endpoint(url=server.url, concurrency=4),)})
+        return load_model(ask_card(thinks=bool(how.get("thinks"))), Path(), LoadOptions(endpoints=endpoints))
+
+    return make
+
+
+SERVERS: list[PretendedChat] = []
+
+
+@pytest.fixture(autouse=True)
+def no_server_stays() -> Iterator[None]:
+    yield
+    while SERVERS:
+        SERVERS.pop().stop()
+
+
 MAKERS: dict[str, dict[str, Callable[[Path], Model]]] = {
     "onnx": {
         "logit": onnx(),
@@ -43,6 +67,12 @@ MAKERS: dict[str, dict[str, Callable[[Path], Model]]] = {
     },
     "transformers": {"dinov3": bright_dinov3},
     "torch": {"adfnet": bright_adfnet},
+    "openai": {
+        "vllm": openai(),
+        "vllm that thinks": openai(thinks=True),
+        "sglang, odd words": openai(style="sglang", mass=1e-4),
+        "openai": openai(style="openai"),
+    },
     "scripted": {
         "plain": lambda _: ScriptedModel("plain", brightness),
         "explains": lambda _: ScriptedModel("explains", brightness, heat_map=brightness_by_place),

@@ -107,11 +107,9 @@ def test_bilinear_by_hand() -> None:
 @pytest.mark.parametrize("shape", [(90, 160), (160, 90), (480, 640), (300, 300)], ids=str)
 def test_as_the_architectures_own_processor(tmp_path: Path, architecture: str, shape: tuple[int, int]) -> None:
     needs_torch()
-    import torch
+    from natix_cascade.models import cpu_torchvision
 
-    from natix_cascade.models.torch import mend_torchvision
-
-    mend_torchvision(torch)
+    cpu_torchvision.install()
     import transformers
 
     name, settings, levels = OWN[architecture]

@@ -30,9 +30,9 @@ def test_it_is_two_resnets_and_a_head(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from natix_cascade.models.torch import mend_torchvision
+    from natix_cascade.models import cpu_torchvision
 
-    mend_torchvision(torch)
+    cpu_torchvision.install()
     models = pytest.importorskip("torchvision.models", reason="needs torchvision")
     torch.manual_seed(0)
     streams = [models.resnet50(weights=None).eval() for _ in range(2)]

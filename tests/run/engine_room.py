@@ -122,7 +122,7 @@ async def turns_true(what: Callable[[], bool]) -> None:
 
 def waiting(runner: Runner, model: str, replica: int = 0) -> int:
     """Questions in the queue of a model's worker."""
-    return runner._askers[model].replicas[replica].batcher.waiting
+    return runner._askers[model].replicas[replica].desk.waiting
 
 
 def set_clock(runner: Runner, clock: Clock) -> None:

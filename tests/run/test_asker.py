@@ -12,7 +12,7 @@ from natix_cascade.errors import BreakerOpenError, ModelError, QueueFullError, T
 from natix_cascade.image import Picture
 from natix_cascade.run import asker as asker_module
 from natix_cascade.run.asker import Asker
-from natix_cascade.run.batcher import Answer
+from natix_cascade.run.desk import Answer
 from natix_cascade.run.loaded import LoadedCascade
 from natix_cascade.run.options import BreakerOptions, ModelOptions, RunnerOptions
 from natix_cascade.run.runner import Runner
@@ -163,19 +163,19 @@ def test_the_losers_question_leaves_its_batch() -> None:
     with two(first, second, hedge_ms=10) as runner:
 
         async def scene() -> None:
-            blocking = the_asker(runner).replicas[0].batcher.submit(PIXELS)
+            blocking = the_asker(runner).replicas[0].desk.submit(PIXELS)
             await first.working()
-            second_batcher = the_asker(runner).replicas[1].batcher
+            second_batcher = the_asker(runner).replicas[1].desk
             second.mood = "hang"
             held = second_batcher.submit(PIXELS)
             await second.working()
             task = asyncio.ensure_future(ask(runner))
-            await turns_true(lambda: all(each.batcher.waiting == 1 for each in the_asker(runner).replicas))
+            await turns_true(lambda: all(each.desk.waiting == 1 for each in the_asker(runner).replicas))
             second.release.set()
             await task
             first.release.set()
             assert (await asyncio.wrap_future(blocking)).score == (await asyncio.wrap_future(held)).score == 0.5
-            await turns_true(lambda: the_asker(runner).replicas[0].batcher.waiting == 0)
+            await turns_true(lambda: the_asker(runner).replicas[0].desk.waiting == 0)
 
         play(scene)
     assert (first.calls, second.calls) == (1, 2)
@@ -296,7 +296,7 @@ def test_a_full_queue_reports_to_the_breaker_as_neither() -> None:
         async def scene() -> None:
             with pytest.raises(BreakerOpenError, match="asked again in 1 s"):
                 await ask(runner)
-            batcher = the_asker(runner).replicas[0].batcher
+            batcher = the_asker(runner).replicas[0].desk
             held = [batcher.submit(PIXELS)]
             await model.working()
             held.append(batcher.submit(PIXELS))

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from natix_cascade.errors import CascadeError, ModelError
 from natix_cascade.models.base import Answers
-from natix_cascade.run.batcher import Answer, Batcher, _Question
+from natix_cascade.run.batcher import Batcher, _Question
+from natix_cascade.run.desk import Answer
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.testing import ScriptedModel, make_card
 

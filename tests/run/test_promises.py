@@ -212,7 +212,7 @@ def test_promise_1_measuring_batches_does_not_hang(grey: Grey) -> None:
     model = ScriptedModel("m", 0.7, fault="hang", every=2)
     with engine_room([model], timeout_ms=50, max_batch=2) as runner:
         assert play(lambda: runner.warm_up(tune=True)) == {}
-        assert runner._askers["m"].replicas[0].batcher.max_batch == 2
+        assert runner._askers["m"].replicas[0].desk.max_batch == 2
         assert play(lambda: runner.detect(grey(1))).detected
 
 
@@ -223,7 +223,7 @@ def test_promise_1_a_warm_up_leaves_a_worker_behind_that_hangs_since_the_last() 
         async def scene() -> None:
             assert "m" in await runner.warm_up()
             model.mood = 0.7
-            await turns_true(lambda: runner._askers["m"].replicas[0].batcher.running_for() > 0.05)
+            await turns_true(lambda: runner._askers["m"].replicas[0].desk.running_for() > 0.05)
             assert await runner.warm_up() == {}
 
         play(scene)

@@ -142,7 +142,7 @@ def test_promise_5_a_probe_that_fails_opens_it_again_and_one_that_leaves_gives_i
             clock.now += 15.0
             model.mood = "hang"
             probe = asyncio.ensure_future(runner.detect(grey(1)))
-            await turns_true(lambda: runner._askers["m"].replicas[0].batcher.running_for() > 0)
+            await turns_true(lambda: runner._askers["m"].replicas[0].desk.running_for() > 0)
             assert "breaker is open" in await failing(runner, grey(2))
             probe.cancel()
             await asyncio.gather(probe, return_exceptions=True)
@@ -162,7 +162,7 @@ def test_promise_5_it_recovers_though_the_calls_that_hang_never_return(grey: Gre
     model, clock = Moody("m", "hang"), Clock()
     with engine_room([model], timeout_ms=60, breaker=BREAKER) as runner:
         set_clock(runner, clock)
-        batcher = runner._askers["m"].replicas[0].batcher
+        batcher = runner._askers["m"].replicas[0].desk
 
         async def scene() -> None:
             await opens(runner, grey(1))
@@ -183,7 +183,7 @@ def test_promise_5_traffic_that_goes_on_does_not_use_up_the_workers_before_it_op
     model = Moody("m", "hang")
     breaker = BreakerOptions(window=20, calls=6)
     with engine_room([model], timeout_ms=150, breaker=breaker, max_batch=1) as runner:
-        batcher = runner._askers["m"].replicas[0].batcher
+        batcher = runner._askers["m"].replicas[0].desk
 
         async def scene() -> None:
             first = asyncio.ensure_future(runner.detect(grey(0)))

@@ -190,7 +190,7 @@ def test_promise_4_never_above_max_batch(grey: Grey, *, tune: bool) -> None:
 
         async def scene() -> None:
             assert await runner.warm_up(tune=tune) == {}
-            assert all(each.batcher.max_batch <= 4 for asker in runner._askers.values() for each in asker.replicas)
+            assert all(each.desk.max_batch <= 4 for asker in runner._askers.values() for each in asker.replicas)
             await asyncio.gather(*(runner.detect(grey(value)) for value in range(60)))
 
         play(scene)
@@ -207,7 +207,7 @@ def test_promise_4_tuning_takes_the_batch_that_pays(grey: Grey, monkeypatch: pyt
             await asyncio.gather(*(runner.detect(grey(value)) for value in range(30)))
 
         play(scene)
-        assert [each.batcher.max_batch for each in runner._askers["m"].replicas] == [2, 2]
+        assert [each.desk.max_batch for each in runner._askers["m"].replicas] == [2, 2]
     assert max(model.batches) <= 2
 
 

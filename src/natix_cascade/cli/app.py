@@ -19,6 +19,7 @@ from natix_cascade.cli import (
     plan,
     record,
     records,
+    rehearse,
     scan,
     serve,
     spec,
@@ -44,6 +45,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("record")(record.record)
 app.add_typer(records.app, name="records")
 app.add_typer(plan.app, name="plan")
+app.command("rehearse")(rehearse.rehearse)
 app.add_typer(miner.app, name="miner")
 app.add_typer(models.app, name="models")
 app.add_typer(spec.app, name="spec")

@@ -16,7 +16,17 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["CascadeOption", "JsonOption", "PolicyOption", "console", "fail", "picture_files", "print_json", "printable"]
+__all__ = [
+    "CascadeOption",
+    "EndpointsOption",
+    "JsonOption",
+    "PolicyOption",
+    "console",
+    "fail",
+    "picture_files",
+    "print_json",
+    "printable",
+]
 
 FAILED, UNUSABLE = 1, 2
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -27,6 +37,13 @@ CascadeOption = Annotated[
 PolicyOption = Annotated[
     str | None,
     typer.Option("--policy", "-p", help="Policy by name or file; 'none' for raw scores. Default: the cascade's own."),
+]
+EndpointsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoints",
+        help="File that says where the servers of vision-language models listen. Default: NATIX_CASCADE_ENDPOINTS.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from natix_cascade.cli.common import (
     FAILED,
     CascadeOption,
+    EndpointsOption,
     JsonOption,
     PolicyOption,
     fail,
@@ -20,18 +22,21 @@ from natix_cascade.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from natix_cascade.decide.verdict import Verdict
+    from natix_cascade.decide.evidence import Evidence
+    from natix_cascade.decide.verdict import Opinion, Verdict
     from natix_cascade.spec.resolved import ResolvedCascade
 
 __all__ = ["detect"]
 
 _MAX_STDIN = 64 * 1024 * 1024
+_MOST_SHOWN, _MOST_TEXT = 6, 160
 
 
 def detect(
     inputs: Annotated[list[str], typer.Argument(help="Pictures (JPEG, PNG, WebP), folders, or '-' for one on stdin.")],
     cascade: CascadeOption = "embedded",
     policy: PolicyOption = None,
+    endpoints: EndpointsOption = None,
     explain: Annotated[
         Path | None,
         typer.Option("--explain", help="Folder for pictures that show the verdict, the levels' path and a heat map."),
@@ -58,7 +63,7 @@ def detect(
             fail(f"no folder for explanations at {explain}: {error.strerror}")
     single = len(files) == 1 and not Path(inputs[0]).is_dir()
     failures = 0
-    with Cascade.load(cascade, policy=policy) as loaded:
+    with Cascade.load(cascade, policy=policy, endpoints=endpoints) as loaded:
         for path in files:
             source: Any = sys.stdin.buffer.read(_MAX_STDIN) if str(path) == "-" else path
             try:
@@ -95,12 +100,28 @@ def _print(path: Path, verdict: Verdict, spec: ResolvedCascade, *, detailed: boo
     )
     if detailed:
         for opinion in verdict.opinions:
-            said = f"P = {opinion.probability:.3f}" if opinion.probability is not None else f"failed: {opinion.failure}"
-            typer.echo(f"     {opinion.level:<10} {opinion.model:<22} {said}  ({opinion.latency_ms:.1f} ms)")
+            typer.echo(f"     {opinion.level:<10} {opinion.model:<22} {_said(opinion)}  ({opinion.latency_ms:.1f} ms)")
+            if opinion.evidence is not None:
+                typer.echo(printable(f"                saw {_saw(opinion.evidence)}"))
         for reason in verdict.reasons:
             typer.echo(f"     {reason}")
     if shown:
         typer.echo(f"     explained in {printable(str(shown))}")
+
+
+def _said(opinion: Opinion) -> str:
+    if opinion.probability is not None:
+        return f"P = {opinion.probability:.3f}"
+    return f"failed: {opinion.failure}" if opinion.failure else "no opinion"
+
+
+def _saw(evidence: Evidence) -> str:
+    """Evidence in one line."""
+    boxes = ", ".join(f"{box.label} {box.score:.2f}" for box in evidence.boxes[:_MOST_SHOWN])
+    more = f" and {len(evidence.boxes) - _MOST_SHOWN} more" if len(evidence.boxes) > _MOST_SHOWN else ""
+    text = f'"{textwrap.shorten(evidence.text, _MOST_TEXT, placeholder=" ...")}"' if evidence.text else ""
+    mask = f"a mask over {evidence.mask.mean():.0%} of the picture" if evidence.mask is not None else ""
+    return "; ".join(part for part in (boxes + more, text, mask) if part) or "nothing"
 
 
 def _explain(folder: Path, path: Path, source: Any, verdict: Verdict, spec: ResolvedCascade) -> Path:

@@ -19,6 +19,7 @@ _EXTRAS = {
     "client": ("httpx", "stamina"),
     "redis": ("redis",),
     "miner": ("bittensor",),
+    "hub": ("huggingface_hub",),
     "train": ("torch", "onnx", "efficientnet_lite_pytorch"),
 }
 
@@ -32,6 +33,7 @@ def doctor(json_output: JsonOption = False) -> None:  # a flag
         ("cores", _cores),
         ("fast JPEG decoder", _decoder),
         ("shipped models", _models),
+        ("cascades", _cascades),
         ("one verdict", _verdict),
         ("optional extras", _extras),
     ):
@@ -87,6 +89,21 @@ def _models() -> str:
     for item in shipped:
         verify_weights(item.card, item.weights)
     return f"{len(shipped)} with the right checksums"
+
+
+def _cascades() -> str:
+    """Of which cascades the weights are here; that those of large ones are not is no failure."""
+    from natix_cascade.models.here import weights_here
+    from natix_cascade.spec.library import bundle, known_cards, models_folder
+
+    known, folder = known_cards(), models_folder()
+    ready = {name for name, item in known.items() if weights_here(item, folder).ready}
+    said = []
+    for name, cascade in bundle().cascades.items():
+        models = {member.model.partition(":")[0] for level in cascade.levels for member in level.members}
+        here = len(models & ready)
+        said.append(f"{name} {'complete' if here == len(models) else f'{here} of {len(models)} models here'}")
+    return ", ".join(said)
 
 
 def _verdict() -> str:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from natix_cascade.cli.common import FAILED, CascadeOption, JsonOption, PolicyOption, console, fail, print_json
+from natix_cascade.cli.common import (
+    FAILED,
+    CascadeOption,
+    EndpointsOption,
+    JsonOption,
+    PolicyOption,
+    console,
+    fail,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,6 +36,7 @@ def evaluate(
     ],
     cascade: CascadeOption = "embedded",
     policy: PolicyOption = None,
+    endpoints: EndpointsOption = None,
     root: Annotated[
         Path | None, typer.Option("--root", help="Folder that the paths are relative to. Default: the manifest's.")
     ] = None,
@@ -58,7 +68,7 @@ def evaluate(
     from natix_cascade.run.loaded import LoadedCascade
 
     try:
-        loaded = LoadedCascade.load(cascade, policy=policy, threads=1)
+        loaded = LoadedCascade.load(cascade, policy=policy, threads=1, endpoints=endpoints)
         try:
             result = _run(
                 loaded,

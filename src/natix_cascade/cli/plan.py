@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from natix_cascade.cli.common import FAILED, JsonOption, console, fail, print_json
+from natix_cascade.cli.plan_throughput import throughput
 
 if TYPE_CHECKING:
     from natix_cascade.plan.check import Check
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Make a policy from records, and check whether it keeps its promise.", no_args_is_help=True)
+app = typer.Typer(
+    help="Make a policy from records, check whether it keeps its promise, and predict throughput.", no_args_is_help=True
+)
+app.command("throughput")(throughput)
 
 _FILE = {"dir_okay": False}
 _RecordsFile = Annotated[Path, typer.Argument(help="Records: from 'natix-cascade record' or 'records import'.")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from natix_cascade.cli.common import FAILED, JsonOption, console, fail, print_json
+from natix_cascade.cli.common import FAILED, EndpointsOption, JsonOption, console, fail, print_json
 
 if TYPE_CHECKING:
     from natix_cascade.image import Level
@@ -38,6 +38,7 @@ def record(
         str | None, typer.Option("--models", help="Models by name, with commas, not a cascade's.")
     ] = None,
     cards: Annotated[Path | None, typer.Option("--cards", help="A folder of cards besides the shipped ones.")] = None,
+    endpoints: EndpointsOption = None,
     augment: Annotated[
         str,
         typer.Option(
@@ -81,7 +82,7 @@ def record(
         asked = cascade or "embedded"
         names = [name.strip() for name in (models or "").split(",") if name.strip()]
         chosen = asked if models is None else cascade_of(names, cards)
-        loaded = LoadedCascade.load(chosen, policy="none", cards=cards, threads=1)
+        loaded = LoadedCascade.load(chosen, policy="none", cards=cards, threads=1, endpoints=endpoints)
         try:
             done = _run(
                 loaded,

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from natix_cascade.cli.common import FAILED, CascadeOption, JsonOption, PolicyOption, console, fail, print_json
+from natix_cascade.cli.common import (
+    FAILED,
+    CascadeOption,
+    EndpointsOption,
+    JsonOption,
+    PolicyOption,
+    console,
+    fail,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from natix_cascade.run.scan import ScanProgress, ScanSummary
@@ -33,6 +42,7 @@ def scan(
     ] = Path("scan.jsonl"),
     cascade: CascadeOption = "embedded",
     policy: PolicyOption = None,
+    endpoints: EndpointsOption = None,
     chunk: Annotated[int, typer.Option("--chunk", min=1, help="Pictures judged and written together.")] = 64,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Threads that decode.", show_default="fits the cores")
@@ -57,7 +67,7 @@ def scan(
 
     shown = _Shown()
     try:
-        loaded = LoadedCascade.load(cascade, policy=policy, threads=1)
+        loaded = LoadedCascade.load(cascade, policy=policy, threads=1, endpoints=endpoints)
         try:
             summary = engine.scan(
                 source,

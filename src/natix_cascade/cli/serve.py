@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from natix_cascade.cli.common import CascadeOption, JsonOption, PolicyOption, fail, print_json
+from natix_cascade.cli.common import CascadeOption, EndpointsOption, JsonOption, PolicyOption, fail, print_json
 
 if TYPE_CHECKING:
     from natix_cascade.serve.options import ServeOptions
@@ -20,6 +20,7 @@ __all__ = ["serve"]
 def serve(
     cascade: CascadeOption = "embedded",
     policy: PolicyOption = None,
+    endpoints: EndpointsOption = None,
     cards: Annotated[str | None, typer.Option("--cards", help="Folder of model cards.")] = None,
     host: Annotated[str, typer.Option("--host", help="Address; without --keys on loopback only.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8000,
@@ -71,6 +72,7 @@ def serve(
         "cascade": cascade,
         "policy": policy,
         "cards": cards,
+        "endpoints": endpoints,
         "host": host,
         "port": port,
         "metrics_port": metrics_port,

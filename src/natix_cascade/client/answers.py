@@ -37,7 +37,9 @@ class Opinion:
     latency_ms, cost_usd : float
         What the answer took and cost.
     failure : str or None
-        One sentence when there is no answer.
+        One sentence when there is no answer; without one and without a score, it has no opinion of such pictures.
+    evidence : dict
+        What it saw: ``boxes`` (label, score, box), ``text``, ``mask_share``, where it shows any.
     """
 
     model: str
@@ -47,12 +49,13 @@ class Opinion:
     latency_ms: float
     cost_usd: float
     failure: str | None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: str, data: Mapping[str, Any]) -> Opinion:
         """Read one entry of ``model_predictions``."""
         return cls(model, data["level"], data["score"], data["probability"], data["latency_ms"], data["cost_usd"],
-                   data.get("failure"))  # fmt: skip
+                   data.get("failure"), data.get("evidence") or {})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

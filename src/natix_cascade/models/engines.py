@@ -15,6 +15,7 @@ __all__ = ["ENGINES", "load_model", "verify_weights"]
 
 ENGINES: dict[str, str] = {
     "onnx": "natix_cascade.models.onnx:OnnxModel",
+    "openai": "natix_cascade.models.openai:OpenAIModel",
     "transformers": "natix_cascade.models.transformers:TransformersModel",
     "torch": "natix_cascade.models.torch:TorchModel",
 }

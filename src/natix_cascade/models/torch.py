@@ -19,7 +19,7 @@ from natix_cascade.models.prepared import only_dark, with_memory
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.task import Classify
 
-__all__ = ["ADFNET_FILE", "TorchModel", "Workbench", "first_line", "mend_torchvision", "read_tensors"]
+__all__ = ["ADFNET_FILE", "TorchModel", "Workbench", "first_line", "read_tensors"]
 
 ADFNET_FILE = "model.safetensors"
 _GAMMA = 1 / 2.2
@@ -217,23 +217,6 @@ def read_tensors(card: ModelCard, file: Path) -> dict[str, Any]:
         return dict(load_file(str(file)))
     except Exception as error:
         raise ModelError(f"model {card.name!r}: {file} is no safetensors file: {first_line(error)}") from error
-
-
-def mend_torchvision(torch: Any) -> None:
-    """Let a torchvision that was built for GPUs be imported beside a torch for CPUs.
-
-    Its compiled part cannot be loaded there, and its Python part stops at an operator that is then unknown, which
-    takes transformers along. Declaring the operators is enough: nothing here calls them.
-    """
-    try:
-        import torchvision  # noqa: F401, PLC0415  # only to see whether it can be
-    except ImportError:
-        return
-    except RuntimeError:
-        for operator in ("nms", "qnms"):
-            torch.library.define(
-                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            )
 
 
 def first_line(error: BaseException) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from natix_cascade.decide.evidence import Evidence
 from natix_cascade.errors import MissingExtraError, ModelError
+from natix_cascade.models import cpu_torchvision
 from natix_cascade.models.base import Answers, LoadOptions
 from natix_cascade.models.preprocess import Preprocessor
 from natix_cascade.models.readers import (
@@ -33,7 +34,7 @@ from natix_cascade.models.readers import (
     Surveyor,
     Teller,
 )
-from natix_cascade.models.torch import Workbench, first_line, mend_torchvision
+from natix_cascade.models.torch import Workbench, first_line
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.task import Classify, Depth, Detect, Find, Tell, ZeroShot
 
@@ -175,7 +176,7 @@ def _shared_network(card: ModelCard, folder: Path, kind: str, bench: Workbench) 
 
 
 def _load(card: ModelCard, folder: Path, kind: str, bench: Workbench) -> Network:
-    transformers = _transformers(card, bench)
+    transformers = _transformers(card)
     try:
         network = getattr(transformers, kind)
         module, report = network.from_pretrained(
@@ -206,9 +207,9 @@ def _load(card: ModelCard, folder: Path, kind: str, bench: Workbench) -> Network
         return Network(module.eval().to(bench.device), module.config, folder, words)
 
 
-def _transformers(card: ModelCard, bench: Workbench) -> Any:
+def _transformers(card: ModelCard) -> Any:
     try:
-        mend_torchvision(bench.torch)
+        cpu_torchvision.install()
         import transformers  # noqa: PLC0415  # slow to import, and not everybody has it
     except ImportError as error:
         raise MissingExtraError(

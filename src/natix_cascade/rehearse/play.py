@@ -159,8 +159,8 @@ class Killable(Protocol):
     def kill(self) -> None:
         """End it at once."""
 
-    def restart(self) -> None:
-        """Start it again and wait until it answers."""
+    def restart(self) -> float:
+        """Start it again and wait until it answers; returns the seconds that took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +186,11 @@ class Outage:
     pictures: int
     opened: tuple[str, ...]
     recovered_after: int
+
+    @property
+    def overcome(self) -> bool:
+        """Whether it showed in the verdicts, opened all its breakers, and was over when the server was back."""
+        return self.degraded > 0 and set(self.opened) == set(self.models) and self.recovered_after >= 0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

@@ -7,16 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from natix_cascade.rehearse.chat_process import ChatServer
-from natix_cascade.rehearse.stage import Stage
-from natix_cascade.rehearse.vllm_server import VllmServer
+from natix_cascade.rehearse.server_process import ServerProcess, free_port
+from natix_cascade.rehearse.stage import SERVED_BY_VLLM, Stage
+from natix_cascade.rehearse.vllm_server import chat_server, vllm_server
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.endpoints import Endpoint, Endpoints
 
-__all__ = ["VLLM_ARCHITECTURE", "Casting", "cast_servers", "serving"]
-
-VLLM_ARCHITECTURE = "qwen3_vl"
-"""What the real vLLM serves here: one base model with a LoRA adapter for each of its cards."""
+__all__ = ["Casting", "cast_servers", "serving"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ def cast_servers(cards: Mapping[str, ModelCard], stage: Stage, *, with_vllm: boo
         if not card.is_remote or card.serving is None:
             continue
         architecture = card.serving.architecture
-        if with_vllm and architecture == VLLM_ARCHITECTURE:
+        if with_vllm and architecture == SERVED_BY_VLLM:
             casting.vllm[name] = stage.adapters.get(name)
         else:
             casting.chat[name] = stage.vlms[architecture]
@@ -67,12 +64,12 @@ class Running:
     ----------
     endpoints : Endpoints
         Where they listen.
-    vllm : VllmServer or None
+    vllm : ServerProcess or None
         The real one, which an outage kills.
     """
 
     endpoints: Endpoints
-    vllm: VllmServer | None = None
+    vllm: ServerProcess | None = None
 
 
 @contextlib.contextmanager
@@ -107,22 +104,23 @@ def serving(
     logs.mkdir(parents=True, exist_ok=True)
     urls: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
-        real: VllmServer | None = None
+        real: ServerProcess | None = None
         if casting.vllm and vllm is not None:
             tell(f"vLLM with {', '.join(casting.vllm)}: the first start takes minutes on a small machine")
             real = stack.enter_context(
-                VllmServer(
+                vllm_server(
                     vllm,
-                    stage.vlms[VLLM_ARCHITECTURE],
+                    stage.vlms[SERVED_BY_VLLM],
                     names=[name for name, adapter in casting.vllm.items() if adapter is None] or ["base"],
-                    adapters={name: adapter for name, adapter in casting.vllm.items() if adapter is not None},
+                    lora={name: adapter for name, adapter in casting.vllm.items() if adapter is not None},
+                    port=free_port(),
                     log=logs / "vllm.log",
                 )
             )
             urls |= dict.fromkeys(casting.vllm, real.url)
         if casting.chat:
             tell(f"a chat server with {', '.join(casting.chat)}")
-            chat = stack.enter_context(ChatServer(casting.chat, log=logs / "chat.log"))
+            chat = stack.enter_context(chat_server(casting.chat, port=free_port(), log=logs / "chat.log"))
             urls |= dict.fromkeys(casting.chat, chat.url)
         endpoints = Endpoints(
             models={

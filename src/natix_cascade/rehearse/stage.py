@@ -10,8 +10,12 @@ from pathlib import Path
 from natix_cascade.errors import SpecError
 from natix_cascade.files import write_whole
 from natix_cascade.spec.card import ModelCard
+from natix_cascade.spec.task import Detect
 
-__all__ = ["Stage", "build_stage"]
+__all__ = ["SERVED_BY_VLLM", "Stage", "build_stage"]
+
+SERVED_BY_VLLM = "qwen3_vl"
+"""What the real vLLM serves here: one base model with a LoRA adapter for each of its cards."""
 
 _READY = ".ready"
 
@@ -69,13 +73,13 @@ def build_stage(
             continue
         architecture = _architecture(card)
         if not card.is_remote:
-            _once(weights[name], name, tell, functools.partial(_vision, architecture, seed=seed))
+            _once(weights[name], name, tell, functools.partial(_vision, architecture, card, seed=seed))
             continue
         base = folder / "vlm" / architecture
         _once(base, f"{architecture} (for {name})", tell, functools.partial(_vlm, architecture, seed=seed))
         stage.vlms[architecture] = base
         link = card.source.link if card.source is not None else None
-        if link is not None and link.kind == "adapter":
+        if link is not None and link.kind == "adapter" and architecture == SERVED_BY_VLLM:
             place = folder / "custom" / name
             own_seed = seed + len(stage.adapters)
             _once(place, f"adapter of {name}", tell, functools.partial(_lora, base, seed=own_seed))
@@ -101,10 +105,12 @@ def _once(place: Path, what: str, tell: Callable[[str], None], build: Callable[[
     write_whole(place / _READY, b"")
 
 
-def _vision(architecture: str, place: Path, *, seed: int) -> None:
+def _vision(architecture: str, card: ModelCard, place: Path, *, seed: int) -> None:
     from natix_cascade.rehearse.tiny_vision import build_tiny_vision  # noqa: PLC0415  # needs torch
 
-    build_tiny_vision(architecture, place, seed=seed)
+    labels = card.task.labels if isinstance(card.task, Detect) else ()
+    size = card.input.height if card.engine == "onnx" else None
+    build_tiny_vision(architecture, place, labels=labels, size=size, seed=seed)
 
 
 def _vlm(architecture: str, place: Path, *, seed: int) -> None:
@@ -114,6 +120,6 @@ def _vlm(architecture: str, place: Path, *, seed: int) -> None:
 
 
 def _lora(base: Path, place: Path, *, seed: int) -> None:
-    from natix_cascade.rehearse.tiny_vlm import build_tiny_lora  # noqa: PLC0415  # needs torch
+    from natix_cascade.rehearse.tiny_lora import build_tiny_lora  # noqa: PLC0415  # needs torch
 
     build_tiny_lora(base, place, seed=seed)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from natix_cascade.files import write_whole
-from natix_cascade.models.torch import mend_torchvision
+from natix_cascade.models import cpu_torchvision
 from natix_cascade.rehearse.tiny_words import (
     write_bert_words,
     write_clip_words,
@@ -50,15 +50,15 @@ def write_network(architecture: str, folder: Path, labels: Sequence[str], seed: 
     """
     import torch  # noqa: PLC0415  # heavy, and not everybody has it
 
-    mend_torchvision(torch)
+    cpu_torchvision.install()
     import transformers  # noqa: PLC0415
 
+    transformers.utils.logging.disable_progress_bar()
     kind, config, pictures = NETWORKS[architecture](folder, labels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = getattr(transformers, kind)(config)
         _enliven(torch, network, _LIVELY.get(architecture, ()))
-    transformers.utils.logging.disable_progress_bar()
     network.eval().save_pretrained(str(folder))
     settings = {"do_resize": True, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, **pictures}
     write_whole(folder / "preprocessor_config.json", json.dumps(settings, indent=2).encode())

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from natix_cascade.errors import MissingExtraError, ModelError
+from natix_cascade.models import cpu_torchvision
 from natix_cascade.rehearse.tiny_export import write_detr_graph
 from natix_cascade.rehearse.tiny_graphs import Layout, write_yolo
 from natix_cascade.rehearse.tiny_networks import NETWORKS, labels_of, write_network
@@ -59,6 +60,7 @@ def build_tiny_vision(
     if architecture not in ARCHITECTURES:
         raise ModelError(f"no tiny {architecture!r}; known: {', '.join(ARCHITECTURES)}")
     folder.mkdir(parents=True, exist_ok=True)
+    cpu_torchvision.install()
     try:
         if architecture in _GRAPHS:
             layout, card = _GRAPHS[architecture]

@@ -104,13 +104,17 @@ def _draw_chip(
 
 
 def _draw_opinion(draw: ImageDraw.ImageDraw, opinion: Opinion, left: float, right: float, y: float) -> None:
-    """Draw a model's name and its probability as a bar; a failure is a crossed-out one."""
+    """Draw a model's name and its probability as a bar; a failure is a crossed-out one, no opinion an empty one."""
     p = opinion.probability
-    value = "failed" if p is None else f"{p:.3f}"
+    silent = p is None and opinion.failure is None
+    value = "no opinion" if silent else "failed" if p is None else f"{p:.3f}"
     room = right - left - draw.textlength(value, font=font(14)) - 10
     draw.text((left, y + 4), shorten(draw, opinion.model, room, 14), font=font(14), fill=INK)
-    draw.text((right, y + 4), value, font=font(14), fill=YES if p is None else INK, anchor="ra")
+    draw.text((right, y + 4), value, font=font(14), fill=FAINT if silent else YES if p is None else INK, anchor="ra")
     bar = (left, y + 25, right, y + 31)
+    if silent:
+        draw.rounded_rectangle(bar, 3, outline=FAINT, width=1)
+        return
     if p is None:
         draw.rounded_rectangle(bar, 3, outline=YES, width=1)
         for x in range(round(left) + 6, round(right) - 4, 9):

@@ -16,13 +16,14 @@ from natix_cascade.errors import CascadeError
 from natix_cascade.files import write_whole
 from natix_cascade.report.chips import CARD_GAP, draw_path, path_height
 from natix_cascade.report.ink import INK, MARGIN, NO, PAPER, SOFT, WIDTH, YES, font, shorten
+from natix_cascade.report.seen import draw_seen
 from natix_cascade.spec.cascade import Question
 from natix_cascade.spec.resolved import ResolvedCascade
 
 if TYPE_CHECKING:
     from natix_cascade.image.picture import Pixels
 
-__all__ = ["HasBox", "explain", "heat_overlay", "write_explanation"]
+__all__ = ["HasBox", "explain", "heat_overlay", "mark_evidence", "write_explanation"]
 
 _BANNER, _LEGEND = 92, 30
 _MOST_HEIGHT = 720
@@ -93,8 +94,7 @@ def explain(
     filters = Image.Resampling.LANCZOS if factor < 1 else Image.Resampling.BICUBIC
     picture = Image.fromarray(np.ascontiguousarray(pixels)).resize(shown, filters)
     heat = verdict.heat_map
-    if heat is not None:
-        picture = Image.fromarray(heat_overlay(np.asarray(picture), heat))
+    picture = Image.fromarray(mark_evidence(np.asarray(picture), verdict))
     _draw_boxes(picture, boxes, shown[0] / width, shown[1] / height)
 
     legend = _LEGEND if heat is not None else 0
@@ -109,6 +109,25 @@ def explain(
         _draw_legend(canvas, draw, _BANNER + shown[1], question, float(np.nanmax(heat, initial=0.0)))
     draw_path(draw, verdict, cascade, below)
     return np.array(canvas)
+
+
+def mark_evidence(pixels: Pixels, verdict: Verdict) -> Pixels:
+    """Lay heat map, masks and boxes of a verdict over its picture.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        (H, W, 3), uint8, upright, at any size.
+    verdict : Verdict
+        Whose evidence is shown.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W, 3), uint8; the same array where there is nothing to show.
+    """
+    heat = verdict.heat_map
+    return draw_seen(pixels if heat is None else heat_overlay(pixels, heat), verdict)
 
 
 def heat_overlay(pixels: Pixels, heat: NDArray[np.floating]) -> Pixels:

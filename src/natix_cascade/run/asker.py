@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from natix_cascade.errors import BreakerOpenError, TransientModelError
 from natix_cascade.models.base import Model
-from natix_cascade.run.batcher import Answer, Batcher
+from natix_cascade.run.batcher import Batcher
 from natix_cascade.run.breaker import Breaker
+from natix_cascade.run.desk import Answer, Desk, HangError
+from natix_cascade.run.flights import Flights
 from natix_cascade.run.latency import Latencies
 from natix_cascade.run.options import ModelOptions
 from natix_cascade.run.retry import RetryBudget, backoff_s
@@ -26,16 +28,15 @@ __all__ = ["Asker", "Replica"]
 _USUAL = 10.0  # a call that takes ten times as long as 95 % of them is taken for lost ...
 _PATIENCE_S = 1.0  # ... but never before this
 _MEASURING = 4  # measuring which batches pay takes at most as long as this many calls may
-_LOOK_S = 0.01
-_NEARLY = 0.9  # a picture's own clock runs a little ahead of its call's
+_MOST_PAUSE_S = 60.0  # a server that wants to be left alone for longer is not waited for
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One copy of a model: its worker and its breaker."""
+    """One copy of a model: who takes its questions, and its breaker."""
 
     number: int
-    batcher: Batcher
+    desk: Desk
     breaker: Breaker
 
 
@@ -52,6 +53,8 @@ class Asker:
         See there.
     budget : RetryBudget
         Shared by all models of a runner.
+    remote : bool
+        A server answers: many pictures are under way at a time, and no batches are measured.
     on_change : callable or None
         Told of the name, the replica and the new state when a breaker changes.
     """
@@ -63,34 +66,40 @@ class Asker:
         options: ModelOptions,
         budget: RetryBudget,
         *,
+        remote: bool = False,
         on_change: Callable[[str, int, str], None] | None = None,
     ) -> None:
         self.name = name
         self.options = options
-        self.replicas = tuple(self._replica(number, load, on_change) for number in range(options.replicas))
+        self._remote = remote
+        self.replicas = tuple(self._replica(number, load, on_change) for number in range(options.replicas or 1))
         self._load = load
         self._budget = budget
-        self._latencies = Latencies()
+        self._latencies, self._explained = Latencies(), Latencies()
         self._rng = random.Random()  # noqa: S311  # jitter, no secret
 
     def _replica(
         self, number: int, load: Callable[[int], Model], on_change: Callable[[str, int, str], None] | None
     ) -> Replica:
-        options = self.options
-        batcher = Batcher(
-            functools.partial(load, number),
-            max_batch=options.max_batch,
-            max_delay_ms=options.max_delay_ms,
-            max_queue=options.max_queue,
-        )
+        options, one = self.options, functools.partial(load, number)
+        desk: Desk
+        if self._remote:
+            desk = Flights(one, max_queue=options.max_queue)
+        else:
+            desk = Batcher(
+                one, max_batch=options.max_batch, max_delay_ms=options.max_delay_ms, max_queue=options.max_queue
+            )
         told = functools.partial(on_change, self.name, number) if on_change else None
-        return Replica(number, batcher, Breaker(options.breaker, on_change=told))
+        return Replica(number, desk, Breaker(options.breaker, on_change=told))
 
     @property
     def timeout_s(self) -> float:
         """Seconds after which a call is given up: ten times what is usual, at most what the options say."""
+        return self._patience(explain=False)
+
+    def _patience(self, *, explain: bool) -> float:
         longest = self.options.timeout_ms / 1000
-        usual = self._latencies.quantile(0.95)
+        usual = (self._explained if explain else self._latencies).quantile(0.95)
         return longest if usual is None else min(longest, max(_PATIENCE_S, _USUAL * usual))
 
     async def ask(self, pixels: NDArray[np.uint8], *, explain: bool, until: float) -> Answer:
@@ -119,9 +128,10 @@ class Asker:
         while True:
             try:
                 return await self._try(pixels, explain=explain, until=until)
-            except TransientModelError:
-                pause = backoff_s(attempt, self._rng)
-                late = time.perf_counter() + pause >= until
+            except TransientModelError as error:
+                asked = error.retry_after_s or 0.0
+                pause = max(backoff_s(attempt, self._rng), asked)
+                late = time.perf_counter() + pause >= until or asked > _MOST_PAUSE_S
                 if attempt >= self.options.attempts or late or not self._budget.take():
                     raise
                 await asyncio.sleep(pause)
@@ -139,21 +149,22 @@ class Asker:
         """
         timeout_s = self.options.timeout_ms / 1000
         for replica in self.replicas:
-            if replica.batcher.running_for() > timeout_s:
-                replica.batcher.renew()  # it hangs since an earlier try
-            await replica.batcher.ask(pixels, timeout_s=timeout_s)
-        if not tune:
+            if replica.desk.running_for() > timeout_s:
+                replica.desk.renew()  # it hangs since an earlier try
+            await replica.desk.ask(pixels, timeout_s=timeout_s)
+        batchers = [each.desk for each in self.replicas if isinstance(each.desk, Batcher)]
+        if not tune or not batchers:
             return
         load = functools.partial(self._load, 0)
         useful = await tuned(load, pixels, self.options.max_batch, _MEASURING * timeout_s)
-        for replica in self.replicas:
-            replica.batcher.max_batch = useful
+        for batcher in batchers:
+            batcher.max_batch = useful
 
     def close(self, limit_s: float) -> None:
         """Answer what waits, then end the workers; one that hangs longer is left behind."""
         until = time.monotonic() + limit_s
         for replica in self.replicas:
-            replica.batcher.close(max(until - time.monotonic(), 0.0))
+            replica.desk.close(max(until - time.monotonic(), 0.0))
 
     async def _try(self, pixels: NDArray[np.uint8], *, explain: bool, until: float) -> Answer:
         first, ticket = self._choose()
@@ -227,41 +238,24 @@ class Asker:
         self, replica: Replica, ticket: int, pixels: NDArray[np.uint8], *, explain: bool, until: float
     ) -> Answer:
         """Ask one replica, whose breaker has let the call through, and tell the breaker how it went."""
-        batcher, breaker = replica.batcher, replica.breaker
-        patience, renewals = self.timeout_s, batcher.renewals
-        if batcher.running_for() > patience:
-            batcher.renew()  # the worker hangs: this question goes to a new one
-
-        def hangs() -> bool:
-            return batcher.running_for() >= _NEARLY * patience or batcher.renewals != renewals
-
-        def more() -> float:
-            # A worker that works is not taken for hung, however long its queue: only the deadline ends the wait for it.
-            left = until - time.perf_counter()
-            return 0.0 if hangs() else min(left, max(patience - batcher.running_for(), _LOOK_S))
-
+        breaker, patience = replica.breaker, self._patience(explain=explain)
         report = breaker.release
         try:
-            wait = min(until - time.perf_counter(), patience)
-            answer = await batcher.ask(pixels, explain=explain, timeout_s=wait, more=more)
+            answer = await replica.desk.ask_patiently(pixels, explain=explain, until=until, patience_s=patience)
             report = breaker.success
-        except TransientModelError:
+        except (TransientModelError, HangError):
             report = breaker.failure
-            raise
-        except TimeoutError:
-            if hangs():  # else the picture had too little time: not the model's fault
-                report = breaker.failure
             raise
         finally:
             report(ticket)
-        self._latencies.add(answer.latency_ms / 1000)
+        (self._explained if explain else self._latencies).add(answer.latency_ms / 1000)
         return answer
 
 
 def _load(replica: Replica) -> tuple[int, float]:
     """How busy a replica is: questions, and seconds that its present call has taken so far."""
-    spent = replica.batcher.running_for()
-    return replica.batcher.waiting + (spent > 0), spent
+    desk = replica.desk
+    return desk.waiting + desk.under_way, desk.running_for()
 
 
 def _nobody_missed(task: asyncio.Future[Answer]) -> None:

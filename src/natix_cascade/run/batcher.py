@@ -14,39 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from natix_cascade.decide.evidence import Evidence
 from natix_cascade.errors import ModelError, QueueFullError, TransientModelError
-from natix_cascade.models.base import Answers, Model
+from natix_cascade.models.base import Model
+from natix_cascade.run.desk import NEARLY, Answer, HangError, check_answers, one_answer
 from natix_cascade.run.mail import LoopReply, Reply
 
-__all__ = ["Answer", "Batcher", "check_answers", "one_answer", "score_problem"]
+__all__ = ["Batcher"]
 
+_LOOK_S = 0.01
 _MOST_LEFT_BEHIND = 3  # workers whose call never returned; each holds a thread and what it was asked about
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """One picture's share of a batch's answers.
-
-    Attributes
-    ----------
-    score : float or None
-        P(positive), not calibrated; None: the model has no opinion of this picture.
-    heat_map : NDArray or None
-        ``(h, w)`` evidence by place, in log-odds.
-    latency_ms : float
-        From the question to the answer.
-    evidence : Evidence or None
-        What it saw.
-    cost_usd : float or None
-        Of this answer; None: as the card says.
-    """
-
-    score: float | None
-    latency_ms: float
-    heat_map: NDArray[np.float32] | None = None
-    evidence: Evidence | None = None
-    cost_usd: float | None = None
 
 
 @dataclass(slots=True)
@@ -112,6 +88,11 @@ class Batcher:
         began = self._began
         return 0.0 if began is None else time.perf_counter() - began
 
+    @property
+    def under_way(self) -> int:
+        """Calls that the model is working on: one or none."""
+        return int(self._began is not None)
+
     def submit(self, pixels: NDArray[np.uint8], *, explain: bool = False) -> Future[Answer]:
         """Ask about one upright RGB picture ``(H, W, 3)``; a future that is cancelled leaves its batch.
 
@@ -147,6 +128,32 @@ class Batcher:
             return await reply.wait(timeout_s, more)
         except (TimeoutError, asyncio.CancelledError):
             self._somebody_left = True
+            raise
+
+    async def ask_patiently(
+        self, pixels: NDArray[np.uint8], *, explain: bool, until: float, patience_s: float
+    ) -> Answer:
+        """Ask, and tell a model that hangs from a picture that has too little time; see `Desk`.
+
+        A worker that works is not taken for hung, however long its queue: only the deadline ends the wait for it.
+        """
+        renewals = self.renewals
+        if self.running_for() > patience_s:
+            self.renew()  # the worker hangs: this question goes to a new one
+
+        def hangs() -> bool:
+            return self.running_for() >= NEARLY * patience_s or self.renewals != renewals
+
+        def more() -> float:
+            left = until - time.perf_counter()
+            return 0.0 if hangs() else min(left, max(patience_s - self.running_for(), _LOOK_S))
+
+        wait = min(until - time.perf_counter(), patience_s)
+        try:
+            return await self.ask(pixels, explain=explain, timeout_s=wait, more=more)
+        except TimeoutError as error:
+            if hangs():
+                raise HangError from error
             raise
 
     def _put(self, pixels: NDArray[np.uint8], explain: bool, reply: Reply[Answer]) -> None:  # noqa: FBT001  # private
@@ -275,46 +282,3 @@ class Batcher:
                 item.future.set_exception(answer)
             else:
                 item.future.set_result(answer)
-
-
-def check_answers(model: Model, answers: Answers, wanted: int) -> None:
-    """See that a batch's answers are one for each of its pictures.
-
-    Raises
-    ------
-    ModelError
-        They are fewer or more.
-    """
-    if np.shape(answers.scores) != (wanted,):
-        shape = np.shape(answers.scores)
-        given = f"{shape[0]} answers" if len(shape) == 1 else f"answers of shape {shape}"
-        raise ModelError(f"model {model.card.name!r} gave {given} to {wanted} pictures")
-    for what, parts in (
-        ("heat maps", answers.heat_maps),
-        ("pieces of evidence", answers.evidence),
-        ("marks of silence", answers.silent),
-        ("costs", answers.costs),
-    ):
-        if parts is not None and len(parts) != wanted:
-            raise ModelError(f"model {model.card.name!r} gave {len(parts)} {what} to {wanted} pictures")
-
-
-def one_answer(model: Model, answers: Answers, index: int, latency_ms: float, *, explain: bool) -> Answer | ModelError:
-    """One picture's share of a batch's answers, or what is wrong with it."""
-    silent = answers.silent is not None and bool(answers.silent[index])
-    score = None if silent else float(answers.scores[index])
-    problem = None if score is None else score_problem(model, score)
-    if problem is not None:
-        return ModelError(problem)
-    return Answer(
-        score,
-        latency_ms,
-        heat_map=answers.heat_maps[index] if explain and answers.heat_maps is not None else None,
-        evidence=answers.evidence[index] if answers.evidence is not None else None,
-        cost_usd=float(answers.costs[index]) if answers.costs is not None else None,
-    )
-
-
-def score_problem(model: Model, score: float) -> str | None:
-    """What is wrong with a score, or None: NaN and numbers outside 0 to 1 are no answers."""
-    return None if 0 <= score <= 1 else f"model {model.card.name!r} answered {score:g}, which is no probability"

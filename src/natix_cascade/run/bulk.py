@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +16,14 @@ from natix_cascade.decide import advance, rounds, start, wanted
 from natix_cascade.decide.verdict import Opinion, Verdict
 from natix_cascade.errors import CascadeError, ModelError
 from natix_cascade.image import Picture
-from natix_cascade.models.base import AsyncModel, Model
-from natix_cascade.run.batcher import Answer, check_answers, one_answer
+from natix_cascade.models.base import Model
+from natix_cascade.run.desk import Answer, check_answers, one_answer
 from natix_cascade.run.loaded import LoadedCascade, cores
 from natix_cascade.run.verdicts import Ended, make_verdicts
 from natix_cascade.spec.resolved import Level, Member
+
+if TYPE_CHECKING:
+    from natix_cascade.run.crowd import Crowd
 
 __all__ = ["BulkRunner", "Spent"]
 
@@ -59,10 +64,14 @@ class BulkRunner:
         self.spent = Spent()
         self._workers = cores()
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="natix-bulk")
+        self._crowd: Crowd | None = None
+        self._lock = threading.Lock()
 
     def close(self) -> None:
         """End the worker threads; the models stay loaded."""
         self._pool.shutdown()
+        if self._crowd is not None:
+            self._crowd.close()
 
     def judge(self, pictures: Sequence[Picture]) -> list[Verdict | CascadeError]:
         """Verdicts in the order of the pictures; an error for a picture that no model could judge.
@@ -140,25 +149,38 @@ class BulkRunner:
     def _ask(self, member: Member, pixels: list[NDArray[np.uint8]]) -> tuple[list[Answer | str], float]:
         """An answer or a failure for each picture, and milliseconds for each picture."""
         began = time.perf_counter()
-        answers: list[Answer | str] = [""] * len(pixels)
-        try:
-            model = self.loaded.model(member.model)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the model cannot be asked and drops out
-            answers = [str(error) or type(error).__name__] * len(pixels)
+        if self.loaded.resolved.cards[member.model].is_remote:
+            answers = self._servers().ask(member.model, pixels)
         else:
-            # Batches in parallel, each on one thread, use small cores better than one batch on many threads; a server
-            # is sent all that it takes, from one thread.
-            remote = model.concurrency if isinstance(model, AsyncModel) else 0
-            step = remote or min(self.batch, -(-len(pixels) // self._workers))
-            parts = [slice(first, first + step) for first in range(0, len(pixels), step)]
-            if len(parts) == 1 or remote:
-                for part in parts:
-                    self._ask_batch(model, pixels, part, answers)
-            else:
-                list(self._pool.map(lambda part: self._ask_batch(model, pixels, part, answers), parts))
+            answers = self._compute(member.model, pixels)
         seconds = time.perf_counter() - began
         self.spent.by_model[member.model] = self.spent.by_model.get(member.model, 0.0) + seconds
         return answers, seconds * 1000 / max(len(pixels), 1)
+
+    def _servers(self) -> Crowd:
+        """For models that are not computed here; begun with the first of them."""
+        from natix_cascade.run.crowd import Crowd  # noqa: PLC0415  # a lone picture does without asyncio
+
+        with self._lock:
+            if self._crowd is None:
+                self._crowd = Crowd(self.loaded)
+            return self._crowd
+
+    def _compute(self, name: str, pixels: list[NDArray[np.uint8]]) -> list[Answer | str]:
+        """Ask a model that runs here."""
+        answers: list[Answer | str] = [""] * len(pixels)
+        try:
+            model = self.loaded.model(name)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the model cannot be asked and drops out
+            return [str(error) or type(error).__name__] * len(pixels)
+        # batches in parallel, each on one thread, use small cores better than one batch on many threads
+        step = min(self.batch, -(-len(pixels) // self._workers))
+        parts = [slice(first, first + step) for first in range(0, len(pixels), step)]
+        if len(parts) == 1:
+            self._ask_batch(model, pixels, parts[0], answers)
+        else:
+            list(self._pool.map(lambda part: self._ask_batch(model, pixels, part, answers), parts))
+        return answers
 
     def _ask_batch(
         self, model: Model, pixels: list[NDArray[np.uint8]], part: slice, answers: list[Answer | str]

@@ -18,6 +18,7 @@ from natix_cascade.run.bulk import BulkRunner
 from natix_cascade.run.events import Listener
 from natix_cascade.run.loaded import LoadedCascade
 from natix_cascade.spec.cascade import CascadeSpec
+from natix_cascade.spec.endpoints import Endpoints
 from natix_cascade.spec.policy import Policy
 from natix_cascade.spec.resolved import ResolvedCascade
 
@@ -77,6 +78,7 @@ class Cascade:
         policy: str | Path | Policy | None = None,
         cards: str | Path | None = None,
         threads: int | None = None,
+        endpoints: str | Path | Endpoints | None = None,
         listeners: Iterable[Listener] = (),
         limits: Limits | None = None,
     ) -> Self:
@@ -92,6 +94,9 @@ class Cascade:
             Folder of model cards; default: ``cards/`` beside the cascade's file.
         threads : int or None
             Threads for each model; by default what the cores allow.
+        endpoints : str, Path, Endpoints or None
+            File that says where the servers of vision-language models listen; default: the one that
+            ``NATIX_CASCADE_ENDPOINTS`` names.
         listeners, limits
             See the class.
 
@@ -100,7 +105,7 @@ class Cascade:
         SpecError
             Something is missing or wrong in the files; the text names file, line and key.
         """
-        loaded = LoadedCascade.load(cascade, policy=policy, cards=cards, threads=threads)
+        loaded = LoadedCascade.load(cascade, policy=policy, cards=cards, threads=threads, endpoints=endpoints)
         return cls(loaded, listeners=listeners, limits=limits)
 
     @property

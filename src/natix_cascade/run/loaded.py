@@ -9,7 +9,7 @@ from pathlib import Path
 from natix_cascade.models.base import LoadOptions, Model
 from natix_cascade.models.engines import load_model
 from natix_cascade.spec.cascade import CascadeSpec
-from natix_cascade.spec.endpoints import Endpoints
+from natix_cascade.spec.endpoints import Endpoints, servers_of
 from natix_cascade.spec.library import load_cascade, load_endpoints
 from natix_cascade.spec.policy import Policy
 from natix_cascade.spec.resolved import ResolvedCascade
@@ -99,6 +99,11 @@ class LoadedCascade:
                 model = load_model(self.resolved.cards[name], self._weights[name], options)
                 self._models[key] = model
             return model
+
+    def replicas(self, name: str) -> int:
+        """How many servers answer for a model; 1 for one that is computed here."""
+        card = self.resolved.cards[name]
+        return len(servers_of(card, self._endpoints)) or 1 if card.is_remote else 1
 
     def load_all(self) -> None:
         """Load every model now, so that no picture has to wait for it."""

@@ -44,15 +44,15 @@ class ModelOptions(Spec):
     Attributes
     ----------
     max_batch : int
-        Most pictures in one call.
+        Most pictures in one call; models on servers are asked about each by itself.
     max_delay_ms : float
         How long the first picture of a batch may wait for company.
     max_queue : int
         Most pictures that wait for one replica; more are refused at once.
     timeout_ms : float
         A call that takes longer has failed, whatever the picture's own deadline.
-    replicas : int
-        Copies of the model, each with its worker and its breaker.
+    replicas : int or None
+        Copies of the model, each with its worker and its breaker. None: one, or as many as the model has servers.
     hedge_ms : float or None
         Ask a second replica when the first has not answered after this time. None: never.
     attempts : int
@@ -65,7 +65,7 @@ class ModelOptions(Spec):
     max_delay_ms: Annotated[float, Ge(0)] = 0.0
     max_queue: Annotated[int, Ge(1)] = 1024
     timeout_ms: Annotated[float, Gt(0)] = 30_000.0
-    replicas: Annotated[int, Ge(1)] = 1
+    replicas: Annotated[int, Ge(1)] | None = None
     hedge_ms: Annotated[float, Gt(0)] | None = None
     attempts: Annotated[int, Ge(1)] = 3
     breaker: BreakerOptions = field(default_factory=BreakerOptions)

@@ -17,9 +17,9 @@ from natix_cascade.errors import CascadeError, DeadlineError, ModelError, SpecEr
 from natix_cascade.image import Limits, Picture
 from natix_cascade.image.source import Source
 from natix_cascade.run.asker import Asker
-from natix_cascade.run.batcher import Answer
 from natix_cascade.run.breaker import Breaker
 from natix_cascade.run.decoders import Decoders
+from natix_cascade.run.desk import Answer
 from natix_cascade.run.events import (
     BreakerChanged,
     LevelFinished,
@@ -31,7 +31,7 @@ from natix_cascade.run.events import (
 )
 from natix_cascade.run.latency import Latencies
 from natix_cascade.run.loaded import LoadedCascade, cores
-from natix_cascade.run.options import RunnerOptions
+from natix_cascade.run.options import ModelOptions, RunnerOptions
 from natix_cascade.run.retry import RetryBudget
 from natix_cascade.run.steps import Steps
 from natix_cascade.run.verdicts import Ended, make_verdicts
@@ -89,9 +89,10 @@ class _Way:
 class Runner:
     """Asks the levels of a cascade about pictures, until the arithmetic says that it is enough.
 
-    Each model has a worker thread of its own (a bulkhead) that batches the questions of all pictures under way, a queue
-    with an end, and a breaker. No level starts whose usual time (95 % of the latest pictures) does not fit into what is
-    left of a picture's deadline, unless nobody has answered yet.
+    Each model has a thread of its own (a bulkhead): one that batches the questions of all pictures under way, or, for a
+    model on a server, one that keeps many questions on their way. It has a queue with an end, and a breaker. No level
+    starts whose usual time (95 % of the latest pictures) does not fit into what is left of a picture's deadline, unless
+    nobody has answered yet.
 
     Parameters
     ----------
@@ -126,8 +127,9 @@ class Runner:
             name: Asker(
                 name,
                 functools.partial(loaded.model, name),
-                self._options.of(name),
+                self._options_of(name),
                 budget,
+                remote=self._cascade.cards[name].is_remote,
                 on_change=lambda model, replica, state: self._tell(BreakerChanged(model, replica, state)),
             )
             for name in self._cascade.models
@@ -228,6 +230,11 @@ class Runner:
             except Exception as error:  # noqa: BLE001  # whatever it is, the model is not ready
                 silent[name] = str(error) or type(error).__name__
         return silent
+
+    def _options_of(self, name: str) -> ModelOptions:
+        """Options of a model; as many replicas as it has servers, where they do not say."""
+        options = self._options.of(name)
+        return options if options.replicas else replace(options, replicas=self.loaded.replicas(name))
 
     def _level_index(self, name: str | None) -> int:
         if name is None:

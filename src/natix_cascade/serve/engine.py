@@ -219,8 +219,9 @@ class Engine:
         except (ImportError, AttributeError) as error:
             raise CascadeError(f"no loader {options.loader!r}: {error}; write module:callable") from error
         threads = options.threads or self._cores
+        more = {} if options.endpoints is None else {"endpoints": options.endpoints}
         try:
-            return cast("LoadedCascade", found(cascade, policy=policy, cards=options.cards, threads=threads))
+            return cast("LoadedCascade", found(cascade, policy=policy, cards=options.cards, threads=threads, **more))
         except (CascadeError, OSError):
             raise
         except Exception as error:  # a loader of one's own may fail in any way

@@ -187,7 +187,7 @@ def _augmented(content: bytes, options: InferOptions, limits: Limits) -> bytes:
 
 def _explanation(content: bytes, verdict: Verdict, limits: Limits) -> dict[str, Any]:
     """Evidence by place, the picture as it was judged, and both together."""
-    from natix_cascade.report.explain import heat_overlay  # noqa: PLC0415  # draws with Pillow; most answers do not
+    from natix_cascade.report.explain import mark_evidence  # noqa: PLC0415  # draws with Pillow; most answers do not
 
     picture = _shown(decode(content, limits=limits, short_side=_SHOWN_SIDE))
     heat = verdict.heat_map
@@ -195,7 +195,7 @@ def _explanation(content: bytes, verdict: Verdict, limits: Limits) -> dict[str, 
     return {
         "heat_map": None if heat is None else np.round(np.asarray(heat, np.float64), 3).tolist(),
         "picture": plain,
-        "marked_picture": plain if heat is None else _data_url(heat_overlay(picture, heat)),
+        "marked_picture": plain if (marked := mark_evidence(picture, verdict)) is picture else _data_url(marked),
     }
 
 

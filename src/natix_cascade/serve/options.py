@@ -19,11 +19,11 @@ class ServeOptions(Spec):
 
     Attributes
     ----------
-    cascade, policy, cards : str or None
+    cascade, policy, cards, endpoints : str or None
         What is served; as in `Cascade.load`.
     loader : str
-        ``module:callable`` that is called with (cascade, policy, cards, threads) and returns a `LoadedCascade`: for
-        engines of one's own.
+        ``module:callable`` that is called with (cascade, policy, cards, threads), and with endpoints where there are
+        some, and returns a `LoadedCascade`: for engines of one's own.
     host, port : str, int
         Where it listens; without keys only on loopback.
     metrics_port : int or None
@@ -69,6 +69,7 @@ class ServeOptions(Spec):
     cascade: str = "embedded"
     policy: str | None = None
     cards: str | None = None
+    endpoints: str | None = None
     loader: str = "natix_cascade.run.loaded:LoadedCascade.load"
     host: str = "127.0.0.1"
     port: Annotated[int, Interval(ge=0, le=65535)] = 8000

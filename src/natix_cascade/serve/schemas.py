@@ -40,6 +40,22 @@ class PlaceShown(BaseModel):
     lon: float
 
 
+class BoxShown(BaseModel):
+    """A thing and its place."""
+
+    label: str
+    score: float
+    box: list[float] = Field(description="x0, y0, x1, y1 as shares of width and height")
+
+
+class EvidenceShown(BaseModel):
+    """What a model saw."""
+
+    boxes: list[BoxShown] = []
+    text: str | None = Field(None, description="Written by a model: not to be trusted or executed")
+    mask_share: float | None = Field(None, description="Share of the picture that its mask covers")
+
+
 class OpinionShown(BaseModel):
     """What one model said."""
 
@@ -49,6 +65,7 @@ class OpinionShown(BaseModel):
     latency_ms: float
     cost_usd: float
     failure: str | None
+    evidence: EvidenceShown | None = None
 
 
 class ExplanationShown(BaseModel):

@@ -8,8 +8,9 @@ from typing import Annotated
 from annotated_types import Gt, Len
 
 from natix_cascade.spec.base import Spec
+from natix_cascade.spec.card import ModelCard
 
-__all__ = ["Endpoint", "Endpoints"]
+__all__ = ["Endpoint", "Endpoints", "servers_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +49,9 @@ class Endpoints(Spec):
     """
 
     models: dict[str, Annotated[tuple[Endpoint, ...], Len(1)]]
+
+
+def servers_of(card: ModelCard, endpoints: Endpoints | None) -> tuple[Endpoint, ...]:
+    """The servers that answer for a card, or for the card that its role belongs to; none where none is named."""
+    known = endpoints.models if endpoints is not None else {}
+    return known.get(card.name) or known.get(card.name.partition(":")[0]) or ()

@@ -78,7 +78,7 @@ function modelTable(verdict) {
       {},
       h("th", { scope: "row" }, model),
       h("td", { class: "words" }, said.level),
-      said.failure ? h("td", { colspan: 2, class: "words" }, `did not answer: ${said.failure}`) : [h("td", { class: "words" }, answerWords(said.probability > 0.5)), h("td", {}, probability(said.probability))],
+      said.failure || typeof said.probability !== "number" ? h("td", { colspan: 2, class: "words" }, said.failure ? `did not answer: ${said.failure}` : "no opinion") : [h("td", { class: "words" }, answerWords(said.probability > 0.5)), h("td", {}, probability(said.probability))],
       h("td", {}, time(said.latency_ms)),
     ),
   );

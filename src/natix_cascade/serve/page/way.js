@@ -3,6 +3,7 @@
 import { $, answerWords, bar, h, mark, probability, sign, time, words } from "./dom.js";
 
 const PACE = 260; // ms for which each level is seen at work; the true times are printed on the cards
+const MOST_BOXES = 6;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let spec = [];
 let cards = new Map();
@@ -52,17 +53,30 @@ function put(name, state, text) {
   at.state.textContent = text;
 }
 
+/** Evidence in words: what a model saw. */
+function saw(evidence) {
+  if (!evidence) return "";
+  const boxes = (evidence.boxes || []).slice(0, MOST_BOXES).map((box) => `${box.label} ${box.score.toFixed(2)}`);
+  const mask = typeof evidence.mask_share === "number" ? [`a mask over ${Math.round(100 * evidence.mask_share)} %`] : [];
+  return [...boxes, ...mask, ...(evidence.text ? [evidence.text] : [])].join(", ");
+}
+
 function opinion(at, model, said) {
   let row = [...at.members.children].find((item) => item.dataset.model === model);
   if (!row) at.members.append((row = memberRow(model)));
   const name = h("span", { class: "name" }, model);
-  if (said.failure || typeof said.probability !== "number") {
-    row.replaceChildren(name, h("span", { class: "failed" }, sign("bad"), ` did not answer: ${said.failure || "no opinion"}`));
+  if (said.failure) {
+    row.replaceChildren(name, h("span", { class: "failed" }, sign("bad"), ` did not answer: ${said.failure}`));
+    return;
+  }
+  if (typeof said.probability !== "number") {
+    row.replaceChildren(name, h("span", { class: "soft" }, saw(said.evidence) || "no opinion of such pictures"));
     return;
   }
   const p = said.probability;
   const gauge = bar(p, `${model} says ${answerWords(p > 0.5)}: probability of ${words.positive} ${p.toFixed(3)}`);
   row.replaceChildren(name, gauge, h("span", { class: "p" }, mark(p > 0.5), h("span", { class: "soft" }, " P "), h("b", {}, probability(p))), h("span", { class: "ms" }, time(said.latency_ms)));
+  if (said.evidence) row.append(h("p", { class: "saw soft" }, saw(said.evidence)));
   if (calm.matches) return;
   gauge.style.setProperty("--p", "0");
   requestAnimationFrame(() => requestAnimationFrame(() => gauge.style.setProperty("--p", String(p))));
