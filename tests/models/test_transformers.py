@@ -17,6 +17,7 @@ from tiny_torch import CONES, CPU, TASKS, card_for, needs_torch
 from natix_cascade.errors import ModelError, TransientModelError
 from natix_cascade.models import LoadOptions, Model, load_model
 from natix_cascade.models import transformers as engine
+from natix_cascade.models.torch import Workbench
 from natix_cascade.models.transformers import ARCHITECTURES, TransformersModel
 from natix_cascade.spec.task import Classify, Detect, Find, Tell
 
@@ -306,12 +307,25 @@ def test_a_head_must_fit(zoo: Path, tmp_path: Path) -> None:
     head.unlink()
     with pytest.raises(ModelError, match=r"no head\.safetensors in"):
         load_model(card_for("dinov3_vit"), tmp_path / "dino", CPU)
-    save_file({"weight": np.ones((2, 32), np.float32), "bias": np.zeros(2, np.float32)}, str(head))
+    save_file({"head.weight": np.ones((2, 32), np.float32), "head.bias": np.zeros(2, np.float32)}, str(head))
     with pytest.raises(ModelError, match=r"want weight \(1, 32\) and bias \(1,\)"):
         load_model(card_for("dinov3_vit"), tmp_path / "dino", CPU)
     card = card_for("dinov3_vit", task=Classify())
     two = load_model(replace(card, output=replace(card.output, kind="logits")), tmp_path / "dino", CPU)
     assert two.predict([two.prepare(pictures((40, 40))[0])]).scores == pytest.approx([0.5])
+
+
+def test_half_precision_goes_all_the_way_through(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    of = Workbench.of
+    monkeypatch.setattr(Workbench, "of", lambda *how: replace(of(*how), dtype=torch.bfloat16))  # as on a GPU
+    for name in TASKS:
+        model = load_model(card_for(name), zoo / name, CPU)
+        assert next(model._network.module.parameters()).dtype == torch.bfloat16
+        scores = model.predict([model.prepare(each) for each in pictures((90, 160), (64, 64))]).scores
+        assert np.isfinite(scores).all()
+        model.close()
 
 
 def broken(model: Model, error: Exception) -> Model:

@@ -82,7 +82,8 @@ class Classifier:
     def __init__(self, card: ModelCard, network: Network, bench: Workbench) -> None:
         check_classes(card)
         self._card, self._network = card, network
-        head = read_tensors(card, network.folder / HEAD_FILE)
+        tensors = read_tensors(card, network.folder / HEAD_FILE)
+        head = {name.rpartition(".")[2]: tensor for name, tensor in tensors.items()}  # head.weight is weight, too
         hidden, outputs = network.config.hidden_size, 1 if card.output.kind == "logit" else len(card.classes)
         shapes = {name: tuple(tensor.shape) for name, tensor in head.items()}
         if shapes != {"weight": (outputs, hidden), "bias": (outputs,)}:
