@@ -251,6 +251,30 @@ def test_roles_share_one_network(zoo: Path) -> None:
     assert not [key for key in engine._NETWORKS if key[0] == str((zoo / "sam3").resolve())]
 
 
+def test_sam3_as_it_is_published_is_read(zoo: Path, tmp_path: Path) -> None:
+    """With a tracker beside the detector, and its settings as parts of larger files."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(zoo / "sam3", tmp_path / "published")
+    folder = tmp_path / "published"
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({"model_type": "sam3_video", "detector_config": config}))
+    settings = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").unlink()
+    (folder / "processor_config.json").write_text(json.dumps({"image_processor": settings | {"crop_size": None}}))
+    tensors = {f"detector_model.{name}": values for name, values in load_file(folder / "model.safetensors").items()}
+    save_file(tensors | {"tracker_model.x": torch.zeros(2)}, folder / "model.safetensors", metadata={"format": "pt"})
+    pixels = pictures((90, 160))[0]
+    said = []
+    for place in (zoo / "sam3", folder):
+        model = load_model(card_for("sam3"), place, CPU)
+        said.append(model.predict([model.prepare(pixels)]).evidence[0])
+        model.close()
+    assert said[0].boxes == said[1].boxes
+    assert (said[0].mask == said[1].mask).all()
+
+
 def test_what_is_missing_is_said(zoo: Path, tmp_path: Path) -> None:
     card = card_for("rt_detr_v2")
     with pytest.raises(ModelError, match=r"no config\.json in .*; wanted a folder as the model hub lays it out"):

@@ -139,7 +139,7 @@ def _rf_detr(folder: Path, labels: Sequence[str]) -> _Built:
 
     del folder
     backbone = t.RfDetrDinov2Config(
-        hidden_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14, num_windows=2,
+        hidden_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=64, patch_size=16, num_windows=1,
         out_features=["stage2", "stage4"],
     )  # fmt: skip
     config = t.RfDetrConfig(
