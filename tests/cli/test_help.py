@@ -28,11 +28,16 @@ VERBS = [
     ("models", "list"),
     ("models", "show"),
     ("models", "verify"),
+    ("engines",),
+    ("engines", "plan"),
+    ("engines", "render"),
+    ("engines", "check"),
     ("record",),
     ("records",),
     ("records", "import"),
     ("records", "split"),
     ("records", "show"),
+    ("rehearse",),
     ("plan",),
     ("plan", "make"),
     ("plan", "check"),
@@ -68,7 +73,7 @@ def test_every_verb_explains_itself(run: Run, verb: tuple[str, ...], flag: str) 
     code, out, err = run(*verb, flag)
     assert (code, err) == (0, "")
     assert "Usage: natix-cascade " + " ".join(verb) in out
-    if verb in {(), ("miner",), ("models",), ("records",), ("plan",), ("spec",), ("keys",)}:
+    if verb in {(), ("miner",), ("models",), ("engines",), ("records",), ("plan",), ("spec",), ("keys",)}:
         assert "Commands" in out
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,3 +85,19 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(ModelError, match="cannot be written"):
         build_tiny_vlm("qwen3_vl", tmp_path / "file" / "below")
+
+
+def test_without_torchvision_the_way_to_it_is_told(
+    tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny("qwen3_vl")
+    code = (
+        "import sys; sys.modules['torchvision'] = None; from pathlib import Path; "
+        "from natix_cascade.rehearse.chat_model import ChatModel; ChatModel(Path(sys.argv[1]))"
+    )
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = subprocess.run(
+        [sys.executable, "-c", code, folder], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert "MissingExtraError" in done.stderr
+    assert "pip install --no-deps torchvision" in done.stderr

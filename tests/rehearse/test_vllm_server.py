@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from natix_cascade.errors import ModelError
@@ -64,10 +65,11 @@ def test_one_server_answers_for_the_base_and_each_adapter(server: ServerProcess,
     listed = httpx.get(f"{server.url}/models", timeout=60).json()["data"]
     assert {entry["id"] for entry in listed} == {"base", "alias", "trained-1", "trained-2"}
     base, alias, first, second = (
-        margin(server, question(entry)) for entry in ("base", "alias", "trained-1", "trained-2")
+        np.array([margin(server, question(name, scene)) for scene in range(4)])
+        for name in ("base", "alias", "trained-1", "trained-2")
     )
-    assert base == pytest.approx(alias, abs=0.05)
-    assert min(abs(base - first), abs(base - second), abs(first - second)) > 0.05
+    assert base == pytest.approx(alias, abs=0.1)  # what else is in the batch changes the last bits
+    assert min(abs(base - first).max(), abs(base - second).max(), abs(first - second).max()) > 0.3
 
 
 def test_transformers_sees_the_same(server: ServerProcess, question: Question, tiny: Callable[[str], Path]) -> None:

@@ -11,6 +11,7 @@ from natix_cascade.cli import (
     demo,
     detect,
     doctor,
+    engines,
     evaluate,
     feedback,
     keys,
@@ -48,6 +49,7 @@ app.add_typer(plan.app, name="plan")
 app.command("rehearse")(rehearse.rehearse)
 app.add_typer(miner.app, name="miner")
 app.add_typer(models.app, name="models")
+app.add_typer(engines.app, name="engines")
 app.add_typer(spec.app, name="spec")
 app.add_typer(keys.app, name="keys")
 app.command("doctor")(doctor.doctor)

@@ -70,7 +70,7 @@ class ChatModel:
     """
 
     def __init__(self, folder: Path) -> None:
-        cpu_torchvision.install()
+        has_torchvision = cpu_torchvision.install()
         try:
             import torch  # noqa: PLC0415  # extra
             import transformers  # noqa: PLC0415  # extra
@@ -85,13 +85,18 @@ class ChatModel:
             model_class = getattr(transformers, config.architectures[0])
             self._model = model_class.from_pretrained(folder, dtype=torch.bfloat16, local_files_only=True).eval()
             self._processor = transformers.AutoProcessor.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, ImportError, AttributeError, KeyError, TypeError) as error:
+        except ImportError as error:
+            hint = "" if has_torchvision else "; torchvision is missing: pip install --no-deps torchvision"
+            raise MissingExtraError(f"the model in {folder} cannot be loaded{hint}: {error}") from error
+        except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
             raise ModelError(f"the model in {folder} cannot be loaded: {error}") from error
         self._torch = torch
         self._tokenizer = self._processor.tokenizer
         self._lock = threading.Lock()
-        self._ends = set(self._model.generation_config.eos_token_id)
-        self.length = int(self._tokenizer.model_max_length)
+        ends = self._model.generation_config.eos_token_id
+        self._ends = {ends} if isinstance(ends, int) else set(ends or ())
+        places = config.get_text_config().max_position_embeddings
+        self.length = int(min(self._tokenizer.model_max_length, places))
         self.vocabulary = len(self._tokenizer)
         self._pieces = [self._tokenizer.decode([token]) for token in range(self.vocabulary)]
 

@@ -17,7 +17,7 @@ RANK = 8
 
 _TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
 _WEIGHT = re.compile(rf".*language_model\.layers\.\d+\.self_attn\.({'|'.join(_TARGETS)})\.weight")
-_SPREAD = 0.1
+_SPREAD = 0.15
 
 
 def build_tiny_lora(base: Path, folder: Path, *, seed: int = 0) -> None:

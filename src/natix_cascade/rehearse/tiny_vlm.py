@@ -41,8 +41,8 @@ _RECIPES: dict[str, Recipe] = {
 ARCHITECTURES: tuple[str, ...] = tuple(_RECIPES)
 """What `build_tiny_vlm` builds."""
 
-NEEDS_TORCHVISION: frozenset[str] = frozenset({"molmo2", "phi4_multimodal", "llama4"})
-"""Architectures whose picture processor transformers offers with torchvision only."""
+NEEDS_TORCHVISION: frozenset[str] = frozenset(ARCHITECTURES) - {"ovis2"}
+"""Architectures that transformers loads beside torchvision only: for the picture or the video half of the processor."""
 
 
 def build_tiny_vlm(architecture: str, folder: Path, *, seed: int = 0) -> None:
