@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_onnx import Tiny
+from tiny_onnx import Tiny, detector, night
+from tiny_torch import bright_adfnet, bright_dinov3
 
 from natix_cascade.errors import ModelError
 from natix_cascade.models import ENGINES, LoadOptions, Model, load_model
@@ -58,10 +59,14 @@ MAKERS: dict[str, dict[str, Callable[[Path], Model]]] = {
         "logit": onnx(),
         "probability": onnx(kind="probability", heat=True),
         "logits": onnx(kind="logits", layout="NCHW", fit="center_crop", **NIGHT_AND_DAY),
+        "detector": lambda folder: load_model(*detector(folder)),
+        "night": lambda folder: load_model(*night(folder)),
         "probabilities": onnx(
             kind="probabilities", dtype="float32", layout="NCHW", fit="pad", heat=True, height=16, **NIGHT_AND_DAY
         ),
     },
+    "transformers": {"dinov3": bright_dinov3},
+    "torch": {"adfnet": bright_adfnet},
     "openai": {
         "vllm": openai(),
         "vllm that thinks": openai(thinks=True),
@@ -73,11 +78,25 @@ MAKERS: dict[str, dict[str, Callable[[Path], Model]]] = {
         "explains": lambda _: ScriptedModel("explains", brightness, heat_map=brightness_by_place),
     },
 }
-VARIANTS = [(engine, variant) for engine in [*ENGINES, "scripted"] for variant in MAKERS.get(engine, {"": None})]
+HEAVY = {"transformers", "torch"}
+
+
+def marked(*values: str) -> object:
+    """A parameter that `-m train` selects where its engine needs torch."""
+    return pytest.param(
+        values if len(values) > 1 else values[0],
+        marks=[pytest.mark.train] if values[0] in HEAVY else [],
+        id="-".join(values),
+    )
+
+
+VARIANTS = [
+    marked(engine, variant) for engine in [*ENGINES, "scripted"] for variant in MAKERS.get(engine, {"missing": None})
+]
 SIZES = [(8, 8), (4000, 80), (80, 4000), (37, 53), (360, 640), (9, 8)]
 
 
-@pytest.fixture(params=VARIANTS, ids="-".join)
+@pytest.fixture(params=VARIANTS)
 def model(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Model]:
     engine, variant = request.param
     assert engine in MAKERS, f"engine {engine!r} is new: write a maker of small models for it here"
@@ -183,7 +202,7 @@ def test_closing_twice_is_harmless(model: Model) -> None:
     model.close()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", [marked(engine) for engine in ENGINES])
 def test_a_closed_model_says_so(engine: str, tmp_path: Path) -> None:
     model = next(iter(MAKERS[engine].values()))(tmp_path)
     prepared = model.prepare(pictures(count=1)[0])

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from natix_cascade.spec.card import Cost, InputSpec, ModelCard, OutputSpec, WeightsSpec
+from natix_cascade.spec.task import Classify, Detect
 
 FLOAT, UINT8, INT64 = 1, 2, 7
 TYPES = {"float32": FLOAT, "uint8": UINT8}
@@ -162,3 +163,72 @@ def lie(card: ModelCard, **changes: object) -> ModelCard:
         changed = replace(getattr(card, part), **{name: value}) if name else value
         card = replace(card, **{part: changed})
     return card
+
+
+def night(folder: Path) -> tuple[ModelCard, Path]:
+    """A classifier that never is silent, since no picture is as light as 1."""
+    card, path = Tiny().write(folder)
+    return replace(card, task=Classify(dark_below=1.0)), path
+
+
+def detector(folder: Path, layout: str = "yolo", *, columns: int = 2) -> tuple[ModelCard, Path]:
+    """A graph that sees one thing, of the first label, in the middle of its input: the surer the brighter it is.
+
+    The layouts are those of ``natix_cascade.spec.task.Detect``; it stands at 2, 2, 6, 6 of 8 x 8 pixels.
+    """
+    places = {"yolo": [4, 4, 4, 4], "yolo_end_to_end": [2, 2, 6, 6], "detr": [0.5, 0.5, 0.5, 0.5]}[layout]
+    squash = "Identity" if layout == "detr" else "Sigmoid"
+    nodes = [
+        node("Cast", ["pixels"], "float", to=FLOAT),
+        node("ReduceMean", ["float"], "brightness", axes=[1, 2, 3], keepdims=0),
+        node("Reshape", ["brightness", "column"], "feature"),
+        node("Mul", ["feature", "slope"], "steep"),
+        node("Add", ["steep", "shift"], "logit"),
+        node(squash, ["logit"], "sure"),
+        node("Mul", ["feature", "nothing"], "empty"),
+        node("Add", ["empty", "places"], "place"),
+        node("Add", ["empty", "others"], "rest"),
+    ]
+    constants = {
+        "column": np.array([-1, 1]),
+        "slope": np.float32([0.05]),
+        "shift": np.float32([-6.4]),
+        "nothing": np.float32([0]),
+        "places": np.float32([places]),
+        "others": np.zeros((1, 1 if layout == "yolo_end_to_end" else columns - 1), np.float32) - 9 * (layout == "detr"),
+    }
+    if layout == "detr":
+        nodes += [
+            node("Concat", ["sure", "rest"], "row", axis=1),
+            node("Reshape", ["row", "shape"], "answer"),
+            node("Reshape", ["place", "square"], "dets"),
+        ]
+        constants |= {"shape": np.array([-1, 1, columns]), "square": np.array([-1, 1, 4])}
+        outputs = [value_info("answer", FLOAT, ("n", 1, columns)), value_info("dets", FLOAT, ("n", 1, 4))]
+    else:
+        shape = (-1, 1, 6) if layout == "yolo_end_to_end" else (-1, 4 + columns, 1)
+        nodes += [
+            node("Concat", ["place", "sure", "rest"], "row", axis=1),
+            node("Reshape", ["row", "shape"], "answer"),
+        ]
+        constants["shape"] = np.array(shape)
+        outputs = [value_info("answer", FLOAT, ("n", *shape[1:]))]
+    graph = (
+        b"".join(blob(1, each) for each in nodes)
+        + blob(2, "tiny")
+        + b"".join(blob(5, tensor(name, np.asarray(values, values.dtype))) for name, values in constants.items())
+        + blob(11, value_info("pixels", UINT8, ("n", 8, 8, 3)))
+        + b"".join(blob(12, each) for each in outputs)
+    )
+    path = folder / "detector.onnx"
+    path.write_bytes(number(1, 8) + blob(2, "tests") + blob(7, graph) + blob(8, blob(1, "") + number(2, 13)))
+    content = path.read_bytes()
+    card = ModelCard(
+        name="detector",
+        licence="MIT",
+        input=InputSpec(height=8, width=8, fit="pad"),
+        output=OutputSpec(name="answer"),
+        weights=WeightsSpec(file=path.name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)),
+        task=Detect(labels=("cone", "drum"), evidence={"cone": 1.0}, layout=layout, min_score=0.0),
+    )
+    return card, path

@@ -109,13 +109,12 @@ class DetectionReader:
     def _place(self, found: Found, size: tuple[int, int]) -> Found:
         """Corners as shares of the upright picture."""
         spec, boxes = self._card.input, found.corners
-        frame = (spec.height, spec.width)
-        if self._task.layout == "detr":
-            boxes = boxes * [spec.width, spec.height] * 2 if spec.fit == "pad" else boxes
-        elif spec.fit != "pad":
-            boxes = boxes / [spec.width, spec.height, spec.width, spec.height]
+        whole = [spec.width, spec.height, spec.width, spec.height]
+        relative = self._task.layout == "detr"
         if spec.fit == "pad":
-            boxes = undo_padding(boxes, frame, size)
+            boxes = undo_padding(boxes * whole if relative else boxes, (spec.height, spec.width), size)
+        elif not relative:
+            boxes = boxes / whole
         return Found(boxes, found.scores, found.labels)
 
     def _check(self, results: Sequence[NDArray[np.float32]], n: int) -> None:

@@ -82,7 +82,8 @@ class Classifier:
     def __init__(self, card: ModelCard, network: Network, bench: Workbench) -> None:
         check_classes(card)
         self._card, self._network = card, network
-        head = read_tensors(card, network.folder / HEAD_FILE)
+        tensors = read_tensors(card, network.folder / HEAD_FILE)
+        head = {name.rpartition(".")[2]: tensor for name, tensor in tensors.items()}  # head.weight is weight, too
         hidden, outputs = network.config.hidden_size, 1 if card.output.kind == "logit" else len(card.classes)
         shapes = {name: tuple(tensor.shape) for name, tensor in head.items()}
         if shapes != {"weight": (outputs, hidden), "bias": (outputs,)}:
@@ -141,7 +142,8 @@ class Grounder:
             length = len(words(prompt.lower(), add_special_tokens=False)["input_ids"])
             self._spans.append(slice(place, place + length))
             place += length + 1
-        if place + 1 != self._text["input_ids"].shape[1] or place >= network.config.max_text_len:
+        stops = any(stop in prompt for prompt in self._prompts for stop in ".?")
+        if stops or place + 1 != self._text["input_ids"].shape[1] or place >= network.config.max_text_len:
             raise ModelError(
                 f"model {card.name!r}: its prompts do not fit one line of {network.config.max_text_len} tokens with "
                 "full stops between them; write fewer prompts, without full stops in them"

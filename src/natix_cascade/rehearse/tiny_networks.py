@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from natix_cascade.files import write_whole
+from natix_cascade.models import cpu_torchvision
 from natix_cascade.rehearse.tiny_words import (
     write_bert_words,
     write_clip_words,
@@ -48,6 +49,8 @@ def write_network(architecture: str, folder: Path, labels: Sequence[str], seed: 
         Of the random weights.
     """
     import torch  # noqa: PLC0415  # heavy, and not everybody has it
+
+    cpu_torchvision.install()
     import transformers  # noqa: PLC0415
 
     transformers.utils.logging.disable_progress_bar()
@@ -136,7 +139,7 @@ def _rf_detr(folder: Path, labels: Sequence[str]) -> _Built:
 
     del folder
     backbone = t.RfDetrDinov2Config(
-        hidden_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14, num_windows=2,
+        hidden_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=64, patch_size=16, num_windows=1,
         out_features=["stage2", "stage4"],
     )  # fmt: skip
     config = t.RfDetrConfig(

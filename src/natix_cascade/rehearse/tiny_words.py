@@ -19,9 +19,9 @@ def write_florence_words(folder: Path) -> Any:
     import transformers  # noqa: PLC0415  # heavy, and not everybody has it
 
     first = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *_byte_letters()]
-    words = transformers.BartTokenizer(vocab=_numbered(first), merges=[])
+    picture = {"image_token": "<image>"}
+    words = transformers.BartTokenizer(vocab=_numbered(first), merges=[], extra_special_tokens=picture)
     words.add_tokens([f"<loc_{place}>" for place in range(FLORENCE_PLACES)])
-    words.add_special_tokens({"extra_special_tokens": ["<image>"]})
     words.save_pretrained(str(folder))
     return words
 
