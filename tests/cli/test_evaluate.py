@@ -67,7 +67,9 @@ def scripted() -> LoadedCascade:
 
 @pytest.fixture(autouse=True)
 def _no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(cascade: str, *, policy: str | None = None, threads: int | None = None) -> LoadedCascade:
+    def load(
+        cascade: str, *, policy: str | None = None, threads: int | None = None, endpoints: object = None
+    ) -> LoadedCascade:
         if cascade == "missing":
             raise SpecError(f"no cascade 'missing' (policy {policy}, threads {threads})")
         return scripted()

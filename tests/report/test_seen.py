@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from natix_cascade.decide.evidence import Box, Evidence
 from natix_cascade.decide.verdict import Opinion, Verdict
 from natix_cascade.report.explain import explain, mark_evidence
-from natix_cascade.report.seen import draw_seen, strongest
+from natix_cascade.report.seen import draw_seen, seen_boxes
 
 GREY = np.full((300, 400, 3), 120, np.uint8)
 CONE = Box("traffic cone", 0.9, 0.25, 0.5, 0.5, 0.9)
@@ -69,7 +70,7 @@ def test_a_mask_tints_its_own_pixels_only() -> None:
 
 def test_the_strongest_boxes_come_first_and_are_bounded() -> None:
     boxes = tuple(replace(CONE, score=score / 100) for score in range(40))
-    best = strongest(verdict(opinion(Evidence(boxes=boxes))), 5)
+    best = seen_boxes(verdict(opinion(Evidence(boxes=boxes))), 5)
     assert [round(box.score, 2) for box in best] == [0.39, 0.38, 0.37, 0.36, 0.35]
 
 
@@ -94,3 +95,17 @@ def test_evidence_as_plain_data() -> None:
         "mask_share": 0.25,
     }
     assert opinion(None).as_dict().get("evidence") is None
+
+
+def test_boxes_of_several_detectors_become_one() -> None:
+    pytest.importorskip("ensemble_boxes", reason="needs the torch extra")
+    near = replace(CONE, label="cone", score=0.6, x0=0.26)
+    far = replace(CONE, x0=0.8, x1=0.9, score=0.5)
+    both = verdict(
+        opinion(Evidence(boxes=(CONE, far))), replace(opinion(Evidence(boxes=(near,))), model="another looker")
+    )
+    first, second = seen_boxes(both)
+    assert first.label == second.label == "cone"
+    assert 0.25 < first.x0 < 0.26
+    assert first.score == pytest.approx(0.75)
+    assert second.score == pytest.approx(0.25)  # one of two saw it

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from natix_cascade.decide.evidence import Box
+from natix_cascade.decide.evidence import Box, Evidence
 from natix_cascade.decide.verdict import Verdict
+from natix_cascade.errors import MissingExtraError
+from natix_cascade.models.fusion import fuse_boxes
 from natix_cascade.report.ink import font
 
 if TYPE_CHECKING:
     from natix_cascade.image.picture import Pixels
 
-__all__ = ["draw_seen", "strongest"]
+__all__ = ["draw_seen", "seen_boxes"]
 
 _MOST = 12  # more boxes hide the picture
 _TINT, _OPACITY = np.array((240, 228, 66), np.float32), 0.45  # yellow (Okabe and Ito, 2008)
@@ -22,13 +24,30 @@ _LINE, _TEXT = (240, 228, 66), (20, 20, 20)
 _SIZE = 13
 
 
-def strongest(verdict: Verdict, most: int = _MOST) -> tuple[Box, ...]:
-    """The boxes of all models, the surest first."""
-    boxes = [box for opinion in verdict.opinions if opinion.evidence for box in opinion.evidence.boxes]
+def seen_boxes(verdict: Verdict, most: int = _MOST) -> tuple[Box, ...]:
+    """The boxes to show, the surest first.
+
+    Where several members of a level give boxes, theirs are fused into one set (weighted boxes fusion), as far as
+    ensemble-boxes is installed.
+    """
+    levels: dict[str, dict[str, Evidence]] = {}
+    for opinion in verdict.opinions:
+        if opinion.evidence is not None:
+            levels.setdefault(opinion.level, {})[opinion.model] = opinion.evidence
+    boxes = [box for seen in levels.values() for box in _of_level(seen)]
     return tuple(sorted(boxes, key=lambda box: -box.score)[:most])
 
 
-def draw_seen(pixels: Pixels, verdict: Verdict, boxes: tuple[Box, ...] | None = None) -> Pixels:
+def _of_level(seen: dict[str, Evidence]) -> tuple[Box, ...]:
+    if sum(bool(evidence.boxes) for evidence in seen.values()) > 1:
+        try:
+            return fuse_boxes(seen)
+        except MissingExtraError:  # then each model's own are shown
+            pass
+    return tuple(box for evidence in seen.values() for box in evidence.boxes)
+
+
+def draw_seen(pixels: Pixels, verdict: Verdict) -> Pixels:
     """Draw masks and boxes.
 
     Parameters
@@ -37,8 +56,6 @@ def draw_seen(pixels: Pixels, verdict: Verdict, boxes: tuple[Box, ...] | None = 
         (H, W, 3), uint8, the upright picture at any size.
     verdict : Verdict
         Whose opinions' evidence is drawn.
-    boxes : tuple of Box, optional
-        Instead of the strongest ones of the verdict (such as fused ones).
 
     Returns
     -------
@@ -46,7 +63,7 @@ def draw_seen(pixels: Pixels, verdict: Verdict, boxes: tuple[Box, ...] | None = 
         (H, W, 3), uint8; the same array where there is nothing to draw.
     """
     masks = [o.evidence.mask for o in verdict.opinions if o.evidence is not None and o.evidence.mask is not None]
-    chosen = strongest(verdict) if boxes is None else boxes
+    chosen = seen_boxes(verdict)
     if not masks and not chosen:
         return pixels
     height, width = pixels.shape[:2]

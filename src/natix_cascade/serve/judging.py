@@ -188,11 +188,13 @@ def _augmented(content: bytes, options: InferOptions, limits: Limits) -> bytes:
 def _explanation(content: bytes, verdict: Verdict, limits: Limits) -> dict[str, Any]:
     """Evidence by place, the picture as it was judged, and both together."""
     from natix_cascade.report.explain import mark_evidence  # noqa: PLC0415  # draws with Pillow; most answers do not
+    from natix_cascade.report.seen import seen_boxes  # noqa: PLC0415
 
     picture = _shown(decode(content, limits=limits, short_side=_SHOWN_SIDE))
     heat = verdict.heat_map
     plain = _data_url(picture)
     return {
+        "boxes": [box.as_dict() for box in seen_boxes(verdict)],
         "heat_map": None if heat is None else np.round(np.asarray(heat, np.float64), 3).tolist(),
         "picture": plain,
         "marked_picture": plain if (marked := mark_evidence(picture, verdict)) is picture else _data_url(marked),

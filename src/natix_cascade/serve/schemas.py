@@ -71,6 +71,7 @@ class OpinionShown(BaseModel):
 class ExplanationShown(BaseModel):
     """Evidence by place."""
 
+    boxes: list[BoxShown] = Field([], description="What the models saw; those of one level's detectors fused")
     heat_map: list[list[float]] | None = Field(description="Log-odds over the whole picture")
     picture: str = Field(description="data URL: the picture as it was judged")
     marked_picture: str = Field(description="data URL: the evidence laid over it")

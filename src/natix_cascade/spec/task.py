@@ -42,7 +42,8 @@ class Detect(Spec):
     layout : {"yolo", "yolo_end_to_end", "detr"}
         For ONNX graphs. ``yolo``: ``(n, 4 + labels, anchors)`` with centre and size in input pixels, suppressed
         here; ``yolo_end_to_end``: ``(n, boxes, 6)`` corners in input pixels, score, label; ``detr``: logits
-        ``(n, queries, labels)`` in the card's output and ``boxes`` ``(n, queries, 4)`` centre and size in 0 to 1.
+        ``(n, queries, labels)`` in the card's output, one more column being "nothing", and ``boxes``, ``dets`` or
+        ``pred_boxes`` ``(n, queries, 4)`` centre and size in 0 to 1.
     min_score : float
         Weaker boxes are no evidence.
     """
