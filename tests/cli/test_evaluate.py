@@ -67,9 +67,7 @@ def scripted() -> LoadedCascade:
 
 @pytest.fixture(autouse=True)
 def _no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(
-        cascade: str, *, policy: str | None = None, threads: int | None = None, endpoints: object = None
-    ) -> LoadedCascade:
+    def load(cascade: str, *, policy: str | None = None, threads: int | None = None, **_: object) -> LoadedCascade:
         if cascade == "missing":
             raise SpecError(f"no cascade 'missing' (policy {policy}, threads {threads})")
         return scripted()
