@@ -36,7 +36,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
     """What cascades were asked for; scripted models come instead."""
     asked: Loads = []
 
-    def load(cascade: object, *, policy: str, cards: object, threads: int, endpoints: object = None) -> LoadedCascade:
+    def load(cascade: object, *, policy: str, cards: object, threads: int, **_: object) -> LoadedCascade:
         assert (policy, threads) == ("none", 1)
         asked.append((cascade, cards))
         dear = ScriptedModel("dear", 0.75, fault="nan", every=1 if cascade == "failing" else 1000)

@@ -175,7 +175,7 @@ def test_policies_of_labels_are_refused() -> None:
 def test_models_without_a_card_are_refused(records: Records) -> None:
     strange = replace(records, models=("a", "b", "c", "d"), sha256={})
     policy = plan(strange, budget=0.3, cascade="embedded").policy
-    with pytest.raises(SpecError, match=r"no card for model '[abcd]'; known cards: road-gate"):
+    with pytest.raises(SpecError, match=r"no card for model '[abcd]'; known cards: .*road-gate"):
         Cascade.load("embedded", policy=policy)
 
 

@@ -20,6 +20,9 @@ _EXTRAS = {
     "redis": ("redis",),
     "miner": ("bittensor",),
     "hub": ("huggingface_hub",),
+    "vlm": ("httpx",),
+    "torch": ("torch", "transformers", "safetensors", "ensemble_boxes"),
+    "place": ("ortools",),
     "train": ("torch", "onnx", "efficientnet_lite_pytorch"),
 }
 
