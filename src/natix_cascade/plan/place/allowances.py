@@ -37,8 +37,6 @@ class Allowances(Spec):
         Of the shipped prompt with the chat template, and of a constrained answer with room to spare.
     unknown_picture_tokens : int
         Tokens of a picture where the card does not say: the most of any card at 640x448.
-    large_gib, large_batched_tokens, small_batched_tokens : float, int, int
-        vLLM profiles with this many tokens a step on GPUs from `large_gib` up, and on smaller ones.
     activation_bytes : float
         Bytes for each token of a step and number of the hidden state: 1.26 GiB over 8,192 x 4,096 for Llama 3 8B on
         an 80 GB GPU, the same with one GPU and with two (vllm-project/vllm pull request 10511). The hidden size is
@@ -75,9 +73,6 @@ class Allowances(Spec):
     prompt_tokens: _Count = 256
     answer_tokens: _Count = 16
     unknown_picture_tokens: _Count = 1792
-    large_gib: _Amount = 70.0
-    large_batched_tokens: _Count = 8192
-    small_batched_tokens: _Count = 2048
     activation_bytes: _Amount = 40.3
     encoder_bytes: _Amount = 102_400.0
     graph_bytes: _Amount = 360_000.0

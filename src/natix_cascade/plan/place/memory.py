@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from natix_cascade.plan.place.allowances import GIB, Allowances
-from natix_cascade.plan.place.machine import Gpu
 from natix_cascade.plan.place.units import Unit
 from natix_cascade.plan.place.wish import Wish
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.origin import Precision, Serving
 from natix_cascade.spec.task import Ask
 
-__all__ = ["STEP", "Parts", "in_process", "on_server", "weights_gb"]
+__all__ = ["MB", "Parts", "in_process", "on_server", "weights_gb"]
 
-STEP = 10_000
-"""A server's part of a GPU is given in steps of this fraction."""
+MB = 10**6
 
 _BLOCK = 16  # tokens of a block of the key-value cache
 _FIRST_SIZES, _FINE, _FINE_TO, _COARSE, _LARGEST = 3, 8, 256, 16, 512  # batch sizes that vLLM captures: 1, 2, 4, 8...
@@ -52,40 +50,26 @@ class Parts:
         return self.graphs + self.reserve
 
 
-def on_server(unit: Unit, precision: Precision, gpu: Gpu, ways: int, wish: Wish, allowances: Allowances) -> Parts:
+def on_server(unit: Unit, precision: Precision, ways: int, wish: Wish, allowances: Allowances) -> Parts:
     """Bytes of a server on each of `ways` equal GPUs.
 
-    The total is rounded up to a step of the GPU's memory, which the engine takes as its fraction; the key-value cache
-    gets the rest of the step.
+    The total is rounded up to MB and one MB more, so that the fraction of the GPU's memory that the engine is told,
+    cut to six digits, still holds all of it; the key-value cache gets the rest.
     """
     serving = unit.card.serving
     assert serving is not None  # noqa: S101 - units_of has checked it
     hidden = serving.heads * serving.head_dim
-    batched = (
-        allowances.large_batched_tokens
-        if gpu.memory >= allowances.large_gib * GIB
-        else allowances.small_batched_tokens
-    )
     whole = Parts(
         weights=math.ceil(_loaded(unit.card, precision, allowances) / ways),
         adapters=math.ceil(unit.adapters * allowances.adapter * weights_gb(unit.card, "bf16") * 1e9 / ways),
         kv=_kv(unit.card, serving, ways, wish, allowances),
-        activations=math.ceil(batched * hidden * allowances.activation_bytes),
-        encoder=math.ceil(batched * allowances.encoder_bytes),
+        activations=math.ceil(wish.batched_tokens * hidden * allowances.activation_bytes),
+        encoder=math.ceil(wish.batched_tokens * allowances.encoder_bytes),
         graphs=math.ceil(serving.layers * _sizes(wish.concurrency) * allowances.graph_bytes),
         reserve=math.ceil((allowances.context_gib + (allowances.parallel_gib if ways > 1 else 0)) * GIB),
     )
-    steps = -(-whole.total * STEP // gpu.memory)
-    rest = -(-steps * gpu.memory // STEP) - whole.total
-    return Parts(
-        weights=whole.weights,
-        adapters=whole.adapters,
-        kv=whole.kv + rest,
-        activations=whole.activations,
-        encoder=whole.encoder,
-        graphs=whole.graphs,
-        reserve=whole.reserve,
-    )
+    rest = (-(-whole.total // MB) + 1) * MB - whole.total
+    return replace(whole, kv=whole.kv + rest)
 
 
 def in_process(unit: Unit, wish: Wish, allowances: Allowances) -> Parts:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from natix_cascade.errors import MissingExtraError, PlanError
 from natix_cascade.plan.place.allowances import GIB
 from natix_cascade.plan.place.machine import Machine
-from natix_cascade.plan.place.options import MB, Option
+from natix_cascade.plan.place.memory import MB
+from natix_cascade.plan.place.options import Option
 from natix_cascade.plan.place.units import Unit
 from natix_cascade.plan.place.wish import Wish
 
@@ -23,6 +24,9 @@ _WORKERS = 1
 _SHARES = (0.6, 0.2, 0.2)
 """Parts of the time limit for the value, the second aim and the order."""
 
+_STEADY = 0.75
+"""Part of each limit that is counted in the solver's own, repeatable time; the clock should not end it first."""
+
 Rows = Sequence[Sequence[Option]]
 
 
@@ -34,21 +38,21 @@ class Solution:
     ----------
     chosen : tuple of (Option or None)
         For each unit; None: left out.
+    peak : int
+        Value of the first aim's solution, required models not counted apart.
     status : {"optimal", "feasible"}
         Whether nothing can be worth more.
-    value, bound : int
-        What it is worth (required models first) and the most that anything could be.
-    work : int or None
-        Nanoseconds of the busiest GPU for a picture, where rates are known.
+    best, bound : int
+        The most that was found to be worth (required models first), and the most that anything could be.
     seconds : float
         Spent.
     """
 
     chosen: tuple[Option | None, ...]
+    peak: int
     status: str
-    value: int
+    best: int
     bound: int
-    work: int | None
     seconds: float
 
 
@@ -71,19 +75,19 @@ def solve(units: Sequence[Unit], options: Rows, machine: Machine, wish: Wish) ->
     value = program.value()
     first = program.run(value, "most", limits[0], wish.seed)
     best = first.objective
+    peak = sum(option.value for option in program.chosen() if option is not None)
     floor = best if wish.objective == "accuracy" else int(best * wish.keep)
     program.model.add(value >= floor)
     second = program.worktime() if wish.objective == "throughput" else program.bytes()
     found = program.run(second, "least", limits[1], wish.seed)
     program.model.add(second <= found.objective)
     program.run(program.order(), "least", limits[2], wish.seed)
-    chosen = program.chosen()
     return Solution(
-        chosen=chosen,
+        chosen=program.chosen(),
+        peak=peak,
         status="optimal" if first.proven and (wish.objective == "accuracy" or found.proven) else "feasible",
-        value=program.worth(chosen),
+        best=best,
         bound=first.bound,
-        work=found.objective if wish.objective == "throughput" else None,
         seconds=time.perf_counter() - began,
     )
 
@@ -123,7 +127,7 @@ class _Program:
             self.model.add_at_most_one(row)
         for index in range(len(machine.gpus)):
             self._fit_gpu(index, units)
-        self._fit_host(units)
+        self._fit_host()
 
     def _pairs(self) -> list[tuple[int, Any, Option]]:
         return [
@@ -153,23 +157,15 @@ class _Program:
                 self.model.add_implication(take, process)
         self.model.add(sum(terms) <= usable)
 
-    def _fit_host(self, units: Sequence[Unit]) -> None:
-        del units
+    def _fit_host(self) -> None:
         usable = int(self._machine.host * (1 - self._machine.allowances.host_kept)) // MB
         self.model.add(sum(take * _up(option.host) for _, take, option in self._pairs()) <= usable)
 
     def value(self) -> Any:
         """What is placed is worth, required models first."""
-        return sum(
-            take * (option.value + self._step * self._bonus[unit]) for unit, take, option in self._pairs()
-        ) + self._nothing()
-
-    def worth(self, chosen: Sequence[Option | None]) -> int:
-        """The same of a choice."""
-        return sum(
-            option.value + self._step * required
-            for option, required in zip(chosen, self._bonus, strict=True)
-            if option is not None
+        return (
+            sum(take * (option.value + self._step * self._bonus[unit]) for unit, take, option in self._pairs())
+            + self._nothing()
         )
 
     def bytes(self) -> Any:
@@ -211,7 +207,7 @@ class _Program:
         parameters = solver.parameters
         parameters.num_workers = _WORKERS
         parameters.random_seed = seed
-        parameters.max_deterministic_time = seconds
+        parameters.max_deterministic_time = _STEADY * seconds
         parameters.max_time_in_seconds = seconds
         status = solver.solve(self.model)
         if status not in {self._library.OPTIMAL, self._library.FEASIBLE}:

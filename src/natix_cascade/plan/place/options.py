@@ -6,16 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from natix_cascade.plan.place.machine import Machine
-from natix_cascade.plan.place.memory import Parts, in_process, on_server
+from natix_cascade.plan.place.memory import MB, Parts, in_process, on_server
 from natix_cascade.plan.place.units import Unit
 from natix_cascade.plan.place.values import Worth
 from natix_cascade.plan.place.wish import Wish
 from natix_cascade.spec.origin import Precision
 
-__all__ = ["MB", "SCALE", "Option", "gpu_sets", "options_of"]
+__all__ = ["SCALE", "Option", "gpu_sets", "may_use_cpu", "options_of"]
 
-MB = 10**6
-SCALE = 10_000
+SCALE = 1_000
 """Values and times are whole numbers of this fraction in the solver."""
 
 Work = Mapping[str, float]
@@ -109,6 +108,12 @@ def options_of(
     return tuple(found)
 
 
+def may_use_cpu(unit: Unit, machine: Machine) -> bool:
+    """Whether a model may run on the CPU: shipped and small ones, and every in-process model where there is no GPU."""
+    small = unit.shipped or not machine.gpus or unit.card.parameters <= machine.allowances.cpu_parameters
+    return not unit.served and small
+
+
 _Way = tuple[Precision, tuple[int, ...], bool, Parts, int, float]
 
 
@@ -118,7 +123,7 @@ def _served(unit: Unit, machine: Machine, wish: Wish) -> Iterator[_Way]:
     sets = gpu_sets(machine, unit)
     for precision in (name for name in ("bf16", "fp8", "int4") if name in wish.precisions and name in known):
         for gpus in sets:
-            parts = on_server(unit, precision, machine.gpus[gpus[0]], len(gpus), wish, machine.allowances)
+            parts = on_server(unit, precision, len(gpus), wish, machine.allowances)
             kept = wish.kept.get(precision, 1.0)
             yield precision, gpus, False, parts, 0, kept
             if wish.sleep:
@@ -132,5 +137,5 @@ def _in_process(unit: Unit, machine: Machine, wish: Wish) -> Iterator[_Way]:
         for gpus in gpu_sets(machine, unit):
             yield "bf16", gpus, False, parts, 0, 1.0
     slow = bool(machine.gpus) and not unit.shipped
-    if not slow or unit.card.parameters <= machine.allowances.cpu_parameters:
+    if may_use_cpu(unit, machine):
         yield "bf16", (), False, parts, parts.total, wish.on_cpu if slow else 1.0

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from natix_cascade.decide.calibration import calibrate
 from natix_cascade.errors import PlanError
 
 if TYPE_CHECKING:
     from natix_cascade.plan.records import Records
+    from natix_cascade.plan.place.result import Placed
     from natix_cascade.plan.place.wish import Wish
     from natix_cascade.spec.resolved import ResolvedCascade
 
-__all__ = ["Worth", "records_worth", "reach_of", "times_of", "votes_worth"]
+__all__ = ["Worth", "expected_accuracy", "reach_of", "records_worth", "times_of", "votes_worth"]
 
 _LEAST = 0.01
 _CLIP = 0.5
@@ -69,7 +71,7 @@ def records_worth(cascade: ResolvedCascade, records: Records) -> Worth:
         score = records.score[:, records.column(member.model)]
         answered = ~np.isnan(score)
         weight = records.weight * answered
-        probability = member.calibrator.apply(np.where(answered, score, 0.5))
+        probability = calibrate(member.calibrator, score)
         right = (probability >= _CLIP) == (records.label == 1)
         total = float(weight.sum())
         share = (float((weight * right).sum()) + _CLIP) / (total + 1.0)  # never quite 0 or 1
@@ -114,5 +116,21 @@ def times_of(cascade: ResolvedCascade, wish: Wish, reach: Mapping[str, float]) -
             'a JSON file {"model": pictures per second}'
         )
     return {
-        member.model: reach[level.name] / wish.rates[member.model] for level in cascade.levels for member in level.members
+        member.model: reach[level.name] / wish.rates[member.model]
+        for level in cascade.levels
+        for member in level.members
     }
+
+
+def expected_accuracy(cascade: ResolvedCascade, placed: Sequence[Placed], records: Records) -> float:
+    """Accuracy of the cascade on records, with every model that has no place taken as one that did not answer."""
+    import numpy as np  # noqa: PLC0415
+
+    from natix_cascade.plan.policies import answer  # noqa: PLC0415
+
+    there = {name for item in placed for name in item.members}
+    gone = np.array([model not in there for model in records.models])
+    score = np.where(gone, np.nan, records.score)
+    played = replace(records, score=score, failed=records.failed | gone)
+    right = answer(cascade, played).answer == records.label
+    return float(np.average(right, weights=records.weight))

@@ -29,6 +29,8 @@ class Wish(Spec):
         The most value; or, of the placements that keep the share `keep` of it, the one with the most pictures/s.
     concurrency : int
         Requests that a server answers at once; each has its own key-value cache.
+    batched_tokens : int
+        Tokens of a step of a server (vLLM's ``--max-num-batched-tokens``): its activations grow with them.
     picture : {"224x224", "640x448"}
         Size at which pictures are sent.
     kv_bytes : {1, 2}
@@ -59,6 +61,7 @@ class Wish(Spec):
 
     objective: Literal["accuracy", "throughput"] = "accuracy"
     concurrency: Annotated[int, Ge(1)] = 16
+    batched_tokens: Annotated[int, Ge(64)] = 4096
     picture: Literal["224x224", "640x448"] = "640x448"
     kv_bytes: Literal[1, 2] = 2
     batch: Annotated[int, Ge(1)] = 8
