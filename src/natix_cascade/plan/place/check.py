@@ -18,7 +18,7 @@ __all__ = ["check"]
 
 _KIB3 = 1024**3
 _ROUNDED = 2.1e6  # bytes: a server's part is rounded up to MB and one more
-_DIGITS = 1e-6
+_NEAR = 10.0  # bytes: sums of rounded parts
 
 
 def check(placement: Placement, cascade: ResolvedCascade) -> None:
@@ -50,7 +50,8 @@ def _wrong(text: str) -> NoReturn:
 
 
 def _everybody_once(placement: Placement, cascade: ResolvedCascade) -> None:
-    said = [name for item in (*placement.placed, *placement.left_out) for name in item.members]
+    said = [name for item in placement.placed for name in item.members]
+    said += [name for out in placement.left_out for name in out.members]
     wanted = [name for level in cascade.levels for name in (member.model for member in level.members)]
     if sorted(said) != sorted(wanted):
         odd = sorted(set(said) ^ set(wanted)) or sorted({name for name in said if said.count(name) > 1})
@@ -63,7 +64,7 @@ def _everybody_once(placement: Placement, cascade: ResolvedCascade) -> None:
 def _same_weights(card: ModelCard, name: str) -> object:
     if card.source and card.source.identifier and not (card.source.link and card.source.link.kind == "checkpoint"):
         return (card.source.identifier, card.source.revision)
-    return name.split(":")[0]
+    return name.partition(":")[0]
 
 
 def _need(placement: Placement, item: Placed, cascade: ResolvedCascade) -> tuple[float, float, float]:
@@ -110,32 +111,40 @@ def _bf16_gb(card: ModelCard) -> float:
 def _lies_right(placement: Placement, item: Placed, card: ModelCard, need: tuple[float, float, float]) -> None:
     """A model's GPUs, and its own figures against ours."""
     gpus = placement.machine.gpus
-    served = isinstance(card.task, Ask)
     if len(set(item.gpus)) != len(item.gpus) or any(not 0 <= index < len(gpus) for index in item.gpus):
         _wrong(f"{item.model} lies on GPUs {item.gpus}; the machine has {len(gpus)}")
     if len({gpus[index] for index in item.gpus}) > 1:
         _wrong(f"{item.model} is spread over GPUs that are unequal or not linked")
-    if not served and (len(item.gpus) > 1 or item.asleep or item.memory_fraction is not None):
-        _wrong(f"{item.model} is no server, but is spread, asleep or has a fraction")
-    if not item.gpus and placement.machine.gpus and card.weights is None:
-        if served or card.parameters > placement.machine.allowances.cpu_parameters:
-            _wrong(f"{item.model} is too large for the CPU")
+    served = isinstance(card.task, Ask)
     if served:
-        server, ways = card.serving, len(item.gpus)
-        if not ways or server is None or server.heads % ways or (server.kv_heads % ways and ways % server.kv_heads):
-            _wrong(f"{item.model}: {ways} GPUs do not divide its attention heads")
-        if item.asleep and not placement.wish.sleep:
-            _wrong(f"{item.model} sleeps, which was not wished")
-        if item.precision not in placement.wish.precisions:
-            _wrong(f"{item.model} is at {item.precision}, which was not wished")
-        memory = gpus[item.gpus[0]].memory
-        part = (item.memory_fraction or 0.0) * memory
-        if not need[0] <= part + 1 <= need[0] + _ROUNDED + 1:
-            _wrong(
-                f"{item.model}: a fraction of {item.memory_fraction} is {part / 1e9:.3f} GB, not {need[0] / 1e9:.3f}"
-            )
-    if not -10 <= item.parts.total - need[0] <= (_ROUNDED if served else 10):
+        _server_lies_right(placement, item, card, need[0])
+    else:
+        _inside_lies_right(placement, item, card)
+    if not -_NEAR <= item.parts.total - need[0] <= (_ROUNDED if served else _NEAR):
         _wrong(f"{item.model} says {item.parts.total / 1e9:.3f} GB, and needs {need[0] / 1e9:.3f}")
+
+
+def _inside_lies_right(placement: Placement, item: Placed, card: ModelCard) -> None:
+    if len(item.gpus) > 1 or item.asleep or item.memory_fraction is not None:
+        _wrong(f"{item.model} is no server, but is spread, asleep or has a fraction")
+    if card.weights is not None and item.gpus:
+        _wrong(f"{item.model} is shipped for the CPU, but lies on a GPU")
+    limit = placement.machine.allowances.cpu_parameters
+    if not item.gpus and placement.machine.gpus and card.weights is None and card.parameters > limit:
+        _wrong(f"{item.model} is too large for the CPU")
+
+
+def _server_lies_right(placement: Placement, item: Placed, card: ModelCard, need: float) -> None:
+    server, ways = card.serving, len(item.gpus)
+    if not ways or server is None or server.heads % ways or (server.kv_heads % ways and ways % server.kv_heads):
+        _wrong(f"{item.model}: {ways} GPUs do not divide its attention heads")
+    if item.asleep and not placement.wish.sleep:
+        _wrong(f"{item.model} sleeps, which was not wished")
+    if item.precision not in placement.wish.precisions:
+        _wrong(f"{item.model} is at {item.precision}, which was not wished")
+    part = (item.memory_fraction or 0.0) * placement.machine.gpus[item.gpus[0]].memory
+    if not need - 1 <= part <= need + _ROUNDED:
+        _wrong(f"{item.model}: a fraction of {item.memory_fraction} is {part / 1e9:.3f} GB, not {need / 1e9:.3f}")
 
 
 def _gpu_fits(placement: Placement, index: int, needs: list[tuple[float, float, float]]) -> None:

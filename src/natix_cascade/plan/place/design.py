@@ -179,7 +179,7 @@ class _Book:
         usable = machine.gpus[0].memory * (1 - machine.allowances.fragmentation)
         holds = parts.total <= usable
         text = (
-            f"the weights are {gb(parts.weights)} GB in memory; with the adapter ({gb(parts.adapters)}), the cache of "
+            f"{gb(parts.weights)} GB of weights in memory; with the adapter ({gb(parts.adapters)}), the cache of "
             f"{self.wish.concurrency} requests ({gb(parts.kv)}), activations ({gb(parts.activations + parts.encoder)}) "
             f"and context and graphs ({gb(parts.held)}) {gb(parts.total)} of the {gb(usable)} GB that a program gets"
             + (": it fits, and leaves no room for any other model of this size" if holds else ": it does not fit")
@@ -189,10 +189,11 @@ class _Book:
     def _fraction(self, claim: Claim) -> tuple[bool, float, float, str]:
         machine = read_machine(self.design.machine)
         parts = on_server(self._unit(claim), claim.precision, claim.ways, self.wish, machine.allowances)
-        given = claim.fraction * machine.gpus[0].memory
+        memory = machine.gpus[0].memory
+        given = claim.fraction * memory
         text = (
-            f"{claim.fraction:.2f} of a GPU is {gb(given)} GB; each of {claim.ways} GPUs holds {gb(parts.weights)} GB of "
-            f"weights and needs {gb(parts.total)} GB: --gpu-memory-utilization {parts.total / machine.gpus[0].memory:.2f}"
+            f"{claim.fraction:.2f} of a GPU is {gb(given)} GB; each of {claim.ways} GPUs holds {gb(parts.weights)} GB "
+            f"of weights and needs {gb(parts.total)} GB: --gpu-memory-utilization {parts.total / memory:.2f}"
         )
         return parts.total <= given, given / 1e9, parts.total / 1e9, text
 
@@ -222,7 +223,7 @@ def draw_design(design: Design | None = None) -> str:
     row = Row("All 26", "weights only", tuple(blocks), memory)
     return page_of(
         f"The design's 26 models need {total / 1e9:.0f} GB for weights alone; two GPUs hold {memory / 1e9:.0f}",
-        "int4 for vision-language models, bf16 for the others; no cache, no activations. The line is where two GPUs end.",
+        "int4 for vision-language models, bf16 for the others; no cache, no activations. The line: where two GPUs end.",
         [row],
         legend={"weights": "weights at int4", "kv": "weights at bf16", "back": "memory of two GPUs"},
         limit=memory,

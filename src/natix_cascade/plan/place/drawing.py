@@ -20,7 +20,8 @@ _LETTER, _PAD, _GAP, _LINE, _CHARACTERS = 6.4, 10.0, 1.5, 19.0, 118
 STYLE = """
 svg{--paper:#ffffff;--ink:#1b1f24;--soft:#57606a;--rule:#d8dde3;--wash:#f0f3f6;
 --weights:#0b6aa8;--kv:#e69f00;--activations:#2a9d78;--graphs:#a25c8a;--reserve:#9aa4ae;--room:#56a6d6;--over:#c2500a;
-background:var(--paper);font:12.5px system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans","DejaVu Sans",sans-serif}
+background:var(--paper);
+font:12.5px system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans","DejaVu Sans",sans-serif}
 @media (prefers-color-scheme:dark){svg{--paper:#14171b;--ink:#e7eaee;--soft:#a3adb8;--rule:#343b44;--wash:#1d2127;
 --weights:#3d8fc9;--kv:#d9a441;--activations:#4bb592;--graphs:#c084ab;--reserve:#65707c;--room:#7cc3ef;--over:#f0955b}}
 text{fill:var(--ink);font-variant-numeric:tabular-nums}.title{font-size:18px;font-weight:650}.soft{fill:var(--soft)}

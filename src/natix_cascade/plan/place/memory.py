@@ -75,10 +75,7 @@ def on_server(unit: Unit, precision: Precision, ways: int, wish: Wish, allowance
 def in_process(unit: Unit, wish: Wish, allowances: Allowances) -> Parts:
     """Bytes of a model inside the cascade's own process, on a GPU or in the host's RAM."""
     card = unit.card
-    if card.weights is not None:
-        weights = card.weights.bytes
-    else:
-        weights = math.ceil(weights_gb(card, "bf16") * 1e9)
+    weights = card.weights.bytes if card.weights is not None else math.ceil(weights_gb(card, "bf16") * 1e9)
     pixels = card.input.height * card.input.width
     return Parts(weights=weights, activations=math.ceil(wish.batch * pixels * allowances.pixel_bytes))
 
@@ -98,7 +95,7 @@ def _loaded(card: ModelCard, precision: Precision, allowances: Allowances) -> fl
 
 
 def _kv(card: ModelCard, serving: Serving, ways: int, wish: Wish, allowances: Allowances) -> int:
-    """2 * layers * key-value heads * head_dim * bytes * tokens of a request * requests; heads are split, or repeated."""
+    """2 * layers * heads * head_dim * bytes * tokens of a request * requests; heads are split, or repeated."""
     heads = math.ceil(serving.kv_heads / ways)
     token = 2 * serving.layers * heads * serving.head_dim * wish.kv_bytes
     picture = serving.picture_tokens.get(wish.picture, allowances.unknown_picture_tokens)

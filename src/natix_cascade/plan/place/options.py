@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from natix_cascade.plan.place.machine import Machine
-from natix_cascade.plan.place.memory import MB, Parts, in_process, on_server
+from natix_cascade.plan.place.memory import Parts, in_process, on_server
 from natix_cascade.plan.place.units import Unit
 from natix_cascade.plan.place.values import Worth
 from natix_cascade.plan.place.wish import Wish

@@ -21,7 +21,7 @@ _LOOKS = {
     "activations": ("▒", "green"),
     "graphs": ("▒", "magenta"),
     "reserve": ("░", "bright_black"),
-    "room": ("╱", "cyan"),
+    "room": ("/", "cyan"),
     "free": ("·", "bright_black"),
 }
 
@@ -41,8 +41,8 @@ def _gpu(placement: Placement, gpu: GpuUse) -> RenderableType:
     usable = gpu.memory - gpu.fragmentation
     title = f"GPU {gpu.index}  {gpu.name}: {gb(usable - gpu.free)} of {gb(usable)} GB, {gb(gpu.free)} free"
     grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("model", "at", "fraction", "weights", "KV", "activ.", "graphs", "reserve", "GB"):
-        grid.add_column(name, justify="left" if name in {"model", "at"} else "right", no_wrap=name != "model")
+    for name in ("model", "at", "part", "weights", "KV", "activ.", "graphs", "reserve", "GB"):
+        grid.add_column(name, justify="left" if name in {"model", "at"} else "right", overflow="fold")
     for item in placement.on(gpu.index):
         parts = parts_of(item)
         shared = f" ({len(item.gpus)} GPUs)" if len(item.gpus) > 1 else ""

@@ -104,6 +104,6 @@ def _check(unit: Unit) -> None:
     lacking = [name for name in ("layers", "kv_heads", "head_dim", "heads") if not getattr(serving, name)]
     if lacking:
         raise PlanError(
-            f"model {unit.name!r}: its key-value cache cannot be computed without serving.{', serving.'.join(lacking)}; "
+            f"model {unit.name!r}: its key-value cache cannot be computed without {', '.join(lacking)} under serving; "
             "add them to its card (they are in the model's config.json)"
         )

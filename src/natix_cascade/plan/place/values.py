@@ -11,9 +11,9 @@ from natix_cascade.decide.calibration import calibrate
 from natix_cascade.errors import PlanError
 
 if TYPE_CHECKING:
-    from natix_cascade.plan.records import Records
     from natix_cascade.plan.place.result import Placed
     from natix_cascade.plan.place.wish import Wish
+    from natix_cascade.plan.records import Records
     from natix_cascade.spec.resolved import ResolvedCascade
 
 __all__ = ["Worth", "expected_accuracy", "reach_of", "records_worth", "times_of", "votes_worth"]
@@ -104,21 +104,25 @@ def reach_of(cascade: ResolvedCascade, wish: Wish, records: Records | None = Non
 def times_of(cascade: ResolvedCascade, wish: Wish, reach: Mapping[str, float]) -> dict[str, float]:
     """Seconds of one GPU that each member takes, on average, for a picture that enters the cascade.
 
+    A role without a rate of its own is as fast as its card.
+
     Raises
     ------
     PlanError
         The rates lack a member, or none is known.
     """
-    lacking = [member.model for member in cascade.members if member.model not in wish.rates]
+    rates = {m.model: wish.rates.get(m.model, wish.rates.get(m.model.partition(":")[0])) for m in cascade.members}
+    lacking = [model for model, rate in rates.items() if rate is None]
     if lacking:
         raise PlanError(
             f"throughput needs the pictures/s of every model; there are none of {', '.join(lacking)}. Give --rates "
             'a JSON file {"model": pictures per second}'
         )
     return {
-        member.model: reach[level.name] / wish.rates[member.model]
+        member.model: reach[level.name] / rate
         for level in cascade.levels
         for member in level.members
+        if (rate := rates[member.model])
     }
 
 
