@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from natix_cascade.plan.place.allowances import GIB
 from natix_cascade.plan.place.machine import Machine
@@ -25,13 +25,15 @@ class _Way:
     gpus: tuple[int, ...]
     asleep: bool
     parts: Parts
-    known: bool
+    known: bool = True
+    allowed: bool = True
 
 
 def need_of(unit: Unit, machine: Machine, wish: Wish, gpus: Sequence[GpuUse], host_free: int) -> Need | None:
     """Return the least that would let a unit in, all others as they are.
 
-    Least is: the fewest bytes of GPUs and host together, then awake before asleep, then the higher precision.
+    Least is: the fewest bytes of GPUs and host together, then awake before asleep, then the higher precision. A lower
+    precision that the card does not have, or that was not wished, is named beside it if it would fit as things are.
 
     Parameters
     ----------
@@ -46,20 +48,18 @@ def need_of(unit: Unit, machine: Machine, wish: Wish, gpus: Sequence[GpuUse], ho
     host_free : int
         Bytes of RAM that models may still take.
     """
-    found = [_need(unit, way, machine, gpus, host_free) for way in _ways(unit, machine, wish)]
+    ways = list(_ways(unit, machine, wish))
+    found = [_need(unit, way, machine, gpus, host_free) for way in ways if way.allowed]
     if not found:
         return None
     rank = {name: number for number, name in enumerate(_PRECISIONS)}
-    return min(
-        found,
-        key=lambda n: (
-            n.gpu_bytes * max(len(n.gpus), 1) + n.host_bytes,
-            not n.on_card,
-            n.asleep,
-            rank[n.precision],
-            n.gpus,
-        ),
-    )
+    least = min(found, key=lambda need: (need.total, need.asleep, rank[need.precision], need.gpus))
+    for way in ways:
+        if not way.allowed and not _need(unit, way, machine, gpus, host_free).total:
+            state = ", asleep" if way.asleep else ""
+            text = f"{least.text}; or nothing more but weights at {way.precision} ({_size(way)}{state})"
+            return replace(least, lower=way.precision, text=text)
+    return least
 
 
 def _ways(unit: Unit, machine: Machine, wish: Wish) -> Iterator[_Way]:
@@ -67,19 +67,18 @@ def _ways(unit: Unit, machine: Machine, wish: Wish) -> Iterator[_Way]:
         parts = in_process(unit, wish, machine.allowances)
         gpus_only = () if unit.shipped else gpu_sets(machine, unit)
         for gpus in (*gpus_only, *([()] if may_use_cpu(unit, machine) else [])):
-            yield _Way("bf16", gpus, asleep=False, parts=parts, known=True)
+            yield _Way("bf16", gpus, asleep=False, parts=parts)
         return
     assert unit.card.serving is not None  # noqa: S101 - units_of has checked it
     sets = gpu_sets(machine, unit) or ((),)
     for precision in _PRECISIONS:
         known = precision in unit.card.serving.memory_gb
-        if known and precision not in wish.precisions:
-            continue
+        allowed = known and precision in wish.precisions
         for gpus in sets:
             parts = on_server(unit, precision, max(len(gpus), 1), wish, machine.allowances)
-            yield _Way(precision, gpus, asleep=False, parts=parts, known=known)
+            yield _Way(precision, gpus, asleep=False, parts=parts, known=known, allowed=allowed)
             if wish.sleep and gpus:
-                yield _Way(precision, gpus, asleep=True, parts=parts, known=known)
+                yield _Way(precision, gpus, asleep=True, parts=parts, known=known, allowed=allowed)
 
 
 def _need(unit: Unit, way: _Way, machine: Machine, gpus: Sequence[GpuUse], host_free: int) -> Need:
@@ -99,7 +98,6 @@ def _need(unit: Unit, way: _Way, machine: Machine, gpus: Sequence[GpuUse], host_
         asleep=way.asleep,
         gpu_bytes=int(grown),
         host_bytes=int(-(-on_host // (1 - allowances.host_kept))),
-        on_card=way.known,
         text=_words(unit, way, int(grown), on_host),
     )
 
@@ -116,8 +114,7 @@ def _lacks(unit: Unit, way: _Way, gpu: GpuUse, machine: Machine) -> int:
 
 
 def _words(unit: Unit, way: _Way, gpu: int, host: int) -> str:
-    weights = (way.parts.weights + way.parts.adapters) * max(len(way.gpus), 1) / 1e9
-    what = f"{way.precision} ({weights:.1f} GB of weights{'' if way.known else ', estimated: the card has none'})"
+    what = f"{way.precision} ({_size(way)})"
     state = ", asleep" if way.asleep else ""
     if not way.gpus and unit.served:
         return f"a GPU with {gpu / 1e9:.1f} GB, at {what}"
@@ -128,3 +125,8 @@ def _words(unit: Unit, way: _Way, gpu: int, host: int) -> str:
     if host:
         more.append(f"{host / 1e9:.1f} GB more RAM of the host")
     return f"{' and '.join(more) or 'nothing more'}, at {what}{state}"
+
+
+def _size(way: _Way) -> str:
+    weights = (way.parts.weights + way.parts.adapters) * max(len(way.gpus), 1) / 1e9
+    return f"{weights:.1f} GB of weights{'' if way.known else ', estimated: the card has none'}"

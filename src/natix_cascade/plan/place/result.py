@@ -74,8 +74,8 @@ class Need:
         More memory on each of these GPUs (0: it is the host that is too small).
     host_bytes : int
         More RAM of the host.
-    on_card : bool
-        Whether the card knows weights of this precision; if not, their size is an estimate.
+    lower : str or None
+        A precision that was not wished, or that the card does not have, at which it would fit as things are.
     text : str
         In words.
     """
@@ -85,8 +85,13 @@ class Need:
     asleep: bool
     gpu_bytes: int
     host_bytes: int
-    on_card: bool
     text: str
+    lower: Precision | None = None
+
+    @property
+    def total(self) -> int:
+        """Bytes on all of its GPUs and of the host."""
+        return self.gpu_bytes * max(len(self.gpus), 1) + self.host_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
