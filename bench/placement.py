@@ -14,7 +14,6 @@ from importlib.metadata import version
 from typing import Any
 
 import common
-
 from natix_cascade.plan.place import Placement, Wish, check, place, read_machine
 from natix_cascade.spec.library import load_cascade
 

@@ -133,7 +133,8 @@ def test_rates_that_are_none_are_refused(run: Run, text: str, tmp_path: Path) ->
 def test_without_the_solver_it_says_what_to_install() -> None:
     """In a process of its own, in which OR-tools cannot be imported."""
     code = (
-        "import sys; sys.modules['ortools'] = None; sys.argv = ['natix-cascade', 'place', 'embedded', '--gpus', 'cpu']\n"
+        "import sys; sys.modules['ortools'] = None\n"
+        "sys.argv = ['natix-cascade', 'place', 'embedded', '--gpus', 'cpu']\n"
         "from natix_cascade.cli import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -40,24 +40,23 @@ def show(placement: Placement, screen: Console) -> None:
 def _gpu(placement: Placement, gpu: GpuUse) -> RenderableType:
     usable = gpu.memory - gpu.fragmentation
     title = f"GPU {gpu.index}  {gpu.name}: {gb(usable - gpu.free)} of {gb(usable)} GB, {gb(gpu.free)} free"
-    grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("model", "at", "part", "weights", "KV", "activ.", "graphs", "reserve", "GB"):
+    grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=0)
+    for name in ("model", "at", "part", "weights", "KV", "activ.", "graphs", "rest", "GB"):
         grid.add_column(name, justify="left" if name in {"model", "at"} else "right", overflow="fold")
     for item in placement.on(gpu.index):
         parts = parts_of(item)
         shared = f" ({len(item.gpus)} GPUs)" if len(item.gpus) > 1 else ""
         fraction = "" if item.memory_fraction is None else f"{item.memory_fraction:.3f}"
         grid.add_row(
-            f"{item.model}{shared}{' (asleep)' if item.asleep else ''}",
+            f"{item.model}{shared}{'*' if item.asleep else ''}",
             item.precision,
             fraction,
-            *(gb(parts[kind]) for kind in KINDS),
+            *(gb(parts[kind]) if parts[kind] else "" for kind in KINDS),
             gb(item.on_gpu),
         )
-    for name, count in (("room to wake a sleeper", gpu.room), ("the cascade's own process", gpu.process)):
-        if count:
-            grid.add_row(f"({name})", *[""] * 7, gb(count))
-    return Group(grid, _bar(placement, gpu))
+    more = [f"process of the models without a server {gb(gpu.process)} GB"] if gpu.process else []
+    more += [f"* asleep; room to wake a sleeper {gb(gpu.room)} GB"] if gpu.room else []
+    return Group(grid, *([f" {'; '.join(more)}"] if more else []), _bar(placement, gpu))
 
 
 def _bar(placement: Placement, gpu: GpuUse) -> Text:
