@@ -71,7 +71,7 @@ def test_throughput_takes_rates_and_shares(run: Run, tmp_path: Path) -> None:
     _, out, _ = run("embedded", "--gpus", "cpu", "--json")
     models = [item["model"] for item in json.loads(out)["placed"]]
     rates = tmp_path / "rates.json"
-    rates.write_text(json.dumps({"rates": dict.fromkeys(models, 1000.0)}), "utf-8")
+    rates.write_text(json.dumps({"models": {model: {"ms": {"1": 1.0}} for model in models}}), "utf-8")
     code, out, _ = run("embedded", "--gpus", "cpu", "--objective", "throughput", "--rates", rates, "--json")
     assert code == 0
     every = json.loads(out)["pictures_per_second"]
@@ -81,6 +81,20 @@ def test_throughput_takes_rates_and_shares(run: Run, tmp_path: Path) -> None:
     )
     assert code == 0
     assert json.loads(out)["pictures_per_second"] > every
+
+
+@needs_solver
+def test_the_engines_take_what_it_writes(run: Run, tmp_path: Path) -> None:
+    from natix_cascade.engines.wishes import Placement
+    from natix_cascade.spec.files import read_spec
+
+    out = tmp_path / "placed.json"
+    code, _, _ = run("dual-h100", "--gpus", "2xH100-80GB", "--out", out)
+    assert code == 0
+    read = read_spec(out, Placement)
+    assert len(read.placed) == 12  # 13 servers, less the one that is left out
+    for gpu in (0, 1):
+        assert sum(item.memory_fraction for item in read.placed if gpu in item.gpus and not item.asleep) <= 1
 
 
 def test_the_design_needs_no_solver(run: Run, tmp_path: Path) -> None:
@@ -121,7 +135,7 @@ def test_what_is_wrong_is_one_sentence(
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("text", ["[1]", "{", '{"rates": 3}'])
+@pytest.mark.parametrize("text", ["[1]", "{", '{"models": 3}', '{"models": {}}'])
 def test_rates_that_are_none_are_refused(run: Run, text: str, tmp_path: Path) -> None:
     file = tmp_path / "rates.json"
     file.write_text(text, "utf-8")

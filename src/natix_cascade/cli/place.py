@@ -51,10 +51,14 @@ def place(
         list[str] | None, typer.Option("--share", help="LEVEL=PART: share of the pictures that reach a level.")
     ] = None,
     rates: Annotated[
-        Path | None, typer.Option("--rates", help='JSON: {"model": pictures/s on one GPU}.', **_FILE)
+        Path | None,
+        typer.Option("--rates", help="Milliseconds by batch of each model (JSON), as for 'plan throughput'.", **_FILE),
     ] = None,
     cards: Annotated[Path | None, typer.Option("--cards", help="A folder of cards besides the shipped ones.")] = None,
     seconds: Annotated[float, typer.Option("--seconds", help="Time limit of the solver.")] = 20.0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the servers' places (JSON), for 'engines plan'.", **_FILE)
+    ] = None,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw it (SVG).", **_FILE)] = None,
     design: Annotated[bool, typer.Option("--design", help="Add up what the design says of memory, and leave.")] = False,
     as_json: JsonOption = False,
@@ -93,6 +97,8 @@ def place(
         made = solve(resolved, machine, wish, records=_records(records))
         if picture is not None:
             write_whole(picture, draw(made).encode())
+        if out is not None:
+            write_whole(out, (json.dumps(made.servers(), indent=2) + "\n").encode())
     except (CascadeError, OSError) as error:
         fail(error)
     if as_json:
@@ -103,6 +109,7 @@ def place(
         from natix_cascade.plan.place.terminal import show
 
         show(made, Console(highlight=False, markup=False))
+    _wrote(out)
     _wrote(picture)
 
 
@@ -128,22 +135,12 @@ def _shares(given: list[str]) -> dict[str, float]:
     return found
 
 
-def _rates(path: Path | None) -> dict[str, Any]:
-    from natix_cascade.errors import PlanError
-
+def _rates(path: Path | None) -> dict[str, float]:
     if path is None:
         return {}
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise PlanError(f"the rates' file {path} cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise PlanError(f"{path} is not JSON: {error}") from None
-    if isinstance(data, dict) and isinstance(data.get("rates"), dict):
-        data = data["rates"]
-    if not isinstance(data, dict):
-        raise PlanError(f'{path} holds {type(data).__name__}; wanted {{"model": pictures per second}}')
-    return data
+    from natix_cascade.plan.rates import read_rates
+
+    return {model: rate.per_second for model, rate in read_rates(path).models.items()}
 
 
 def _records(path: Path | None) -> Records | None:
@@ -176,6 +173,6 @@ def _design(picture: Path | None, *, as_json: bool) -> None:
     _wrote(picture)
 
 
-def _wrote(picture: Path | None) -> None:
-    if picture is not None:
-        console().print(f"wrote {picture}", highlight=False, markup=False)
+def _wrote(path: Path | None) -> None:
+    if path is not None:
+        console().print(f"wrote {path}", highlight=False, markup=False)

@@ -162,6 +162,13 @@ def _notes(
     if unknown:
         tokens = machine.allowances.unknown_picture_tokens
         notes.append(f"tokens of a picture are not on the cards of {', '.join(unknown)}; {tokens:,} were taken")
+    int4 = [
+        unit.name for unit, option in zip(units, solution.chosen, strict=True) if option and option.precision == "int4"
+    ]
+    if int4:
+        notes.append(
+            f"no engine makes int4 weights while loading; quantised checkpoints are needed of {', '.join(int4)}"
+        )
     if any(option.asleep for option in solution.chosen if option is not None):
         notes.append("of the sleepers that share a GPU's wake-up room, one is awake at a time")
     return tuple(notes)

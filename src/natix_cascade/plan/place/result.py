@@ -198,6 +198,12 @@ class Placement:
         here = [item for item in self.placed if gpu in item.gpus]
         return tuple(sorted(here, key=lambda item: item.asleep))
 
+    def servers(self) -> dict[str, Any]:
+        """The servers' places as plain data, which ``natix-cascade engines plan --placement`` reads."""
+        fields = ("model", "precision", "gpus", "memory_fraction", "asleep")
+        placed = [{name: getattr(item, name) for name in fields} for item in self.placed if item.served]
+        return {"placed": placed}
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data; bytes as they are. The solver's seconds are left out: equal wishes give equal answers."""
         data = asdict(self)

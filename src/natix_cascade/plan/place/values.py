@@ -115,8 +115,8 @@ def times_of(cascade: ResolvedCascade, wish: Wish, reach: Mapping[str, float]) -
     lacking = [model for model, rate in rates.items() if rate is None]
     if lacking:
         raise PlanError(
-            f"throughput needs the pictures/s of every model; there are none of {', '.join(lacking)}. Give --rates "
-            'a JSON file {"model": pictures per second}'
+            f"throughput needs the pictures/s of every model; there are none of {', '.join(lacking)}. Give them in a "
+            "file (--rates), as for 'plan throughput'"
         )
     return {
         member.model: reach[level.name] / rate
