@@ -107,7 +107,7 @@ def _placement(
         status=solution.status,
         value=value / SCALE,
         bound=(solution.peak + solution.bound - solution.best) / SCALE,
-        gap=(solution.bound - solution.best) / max(solution.bound, 1),
+        gap=(solution.bound - solution.best) / max(solution.peak + solution.bound - solution.best, 1),
         required=(
             sum(unit.required for unit, option in pairs if option is not None),
             sum(unit.required for unit in units),
