@@ -38,6 +38,7 @@ VERBS = [
     ("records", "split"),
     ("records", "show"),
     ("rehearse",),
+    ("place",),
     ("plan",),
     ("plan", "make"),
     ("plan", "check"),
