@@ -5,12 +5,10 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from server_plans import server, wishes
 
 from natix_cascade.engines.commands import command
 from natix_cascade.engines.faults import faults
-from natix_cascade.engines.machine import gpus_of
 from natix_cascade.engines.planning import endpoints, remarks_on, servers
 from natix_cascade.engines.server import ServerPlan
 from natix_cascade.engines.wishes import Checkpoint, Placed, ServerOptions
@@ -69,8 +67,8 @@ def test_replicas_are_several_endpoints_of_one_card() -> None:
     assert [one.name for one in made] == ["molmo2-8b", "molmo2-8b-2"]
     found = endpoints(made, api_key_env="VLLM_API_KEY").models["molmo2-8b"]
     assert [(one.url, one.api_key_env, one.concurrency) for one in found] == [
-        ("http://127.0.0.1:8101/v1", "VLLM_API_KEY", 64),
-        ("http://127.0.0.1:8102/v1", "VLLM_API_KEY", 64),
+        ("http://127.0.0.1:8101/v1", "VLLM_API_KEY", 16),
+        ("http://127.0.0.1:8102/v1", "VLLM_API_KEY", 16),
     ]
 
 
@@ -176,17 +174,3 @@ def test_each_engine_counts_memory_its_own_way() -> None:
 @settings(max_examples=200, deadline=None)
 def test_faults_never_fail_themselves(plan: ServerPlan) -> None:
     assert all(fault and not fault.endswith(".") for fault in faults(plan))
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [("2xH100-80GB", "2xH100-80GB"), ("H200-141GB", "1xH200-141GB"), ("8 x RTX-4090-24GB", "8xRTX-4090-24GB")],
-)
-def test_a_machine_in_a_word(text: str, said: str) -> None:
-    assert str(gpus_of(text)) == said
-
-
-@given(text=st.sampled_from(["", "2", "2xH100", "0xH100-80GB", "H100-0GB", "80GB", "2xH100-80GB extra"]))
-def test_what_is_no_machine_is_told(text: str) -> None:
-    with pytest.raises(PlanError, match="2xH100-80GB"):
-        gpus_of(text)

@@ -49,10 +49,13 @@ PLAN = "A file that `engines plan --out` wrote."
 @app.command("plan")
 def plan(
     cascade: Annotated[str, typer.Argument(help="Shipped cascade by name, or a YAML or JSON file.")],
+    gpus: Annotated[str, typer.Option("--gpus", "-g", help="The machine, such as 2xH100-80GB, or a TOML file of it.")],
     placement: Annotated[
-        Path, typer.Option("--placement", help="What lies where: YAML or JSON with `placed`, see docs/how-to.")
-    ],
-    gpus: Annotated[str, typer.Option("--gpus", help="The machine, such as 2xH100-80GB.")],
+        Path | None,
+        typer.Option(
+            "--placement", help="What lies where, as `natix-cascade place --out` writes it. Default: placed here."
+        ),
+    ] = None,
     settings: Annotated[
         Path | None, typer.Option("--settings", help="How servers are to be: YAML or JSON; options here come first.")
     ] = None,
@@ -81,6 +84,9 @@ def plan(
     max_num_seqs: Annotated[
         int | None, typer.Option("--max-num-seqs", min=1, help="Requests computed together.")
     ] = None,
+    max_batched_tokens: Annotated[
+        int | None, typer.Option("--max-batched-tokens", min=64, help="Tokens of one step: activations grow with them.")
+    ] = None,
     api_processes: Annotated[
         int | None, typer.Option("--api-processes", min=1, help="Processes that prepare pictures.")
     ] = None,
@@ -108,8 +114,10 @@ def plan(
 ) -> None:
     """Turn a placement into servers: one for each base model, with all adapters on it.
 
-    Example: natix-cascade engines plan dual-h100 --gpus 2xH100-80GB --placement placed.yaml --out servers.json
-    --endpoints endpoints.yaml
+    Without --placement the models are placed first (see `natix-cascade place`), at precisions that an engine makes
+    while loading: bf16 and fp8.
+
+    Example: natix-cascade engines plan dual-h100 --gpus 2xH100-80GB --out servers.json --endpoints endpoints.yaml
     """
     wishes: dict[str, Any] = {
         "engine": engine.value if engine is not None else None,
@@ -117,6 +125,7 @@ def plan(
         "kv_cache": kv_cache,
         "max_model_len": max_model_len,
         "max_num_seqs": max_num_seqs,
+        "max_batched_tokens": max_batched_tokens,
         "api_processes": api_processes,
         "first_port": first_port,
         "kv_offload_gb": kv_offload_gb,
@@ -246,8 +255,8 @@ def _pair(text: str, wanted: str) -> tuple[str, str]:
 def _options(
     settings: Path | None, wishes: dict[str, Any], checkpoints: dict[str, dict[str, str]], gpus: str
 ) -> ServerOptions:
-    from natix_cascade.engines.machine import gpus_of
     from natix_cascade.engines.wishes import ServerOptions
+    from natix_cascade.plan.place import read_machine
     from natix_cascade.spec.files import read_spec, validate
     from natix_cascade.spec.parse import parse
 
@@ -257,26 +266,36 @@ def _options(
         base = dict(parse(settings).data)
     if checkpoints:
         wishes = {**wishes, "checkpoints": {**base.get("checkpoints", {}), **checkpoints}}
-    return validate(ServerOptions, {"gpu_gb": gpus_of(gpus).gb, **base, **wishes}, source="options")
+    least = min((gpu.memory for gpu in read_machine(gpus).gpus), default=0) / 1e9
+    return validate(ServerOptions, {"gpu_gb": least, **base, **wishes}, source="options")
 
 
-def _planned(cascade: str, placement: Path, gpus: str, options: ServerOptions, cards: Path | None) -> ServerPlans:
-    from natix_cascade.engines.machine import gpus_of
+def _planned(
+    cascade: str, placement: Path | None, gpus: str, options: ServerOptions, cards: Path | None
+) -> ServerPlans:
     from natix_cascade.engines.planning import remarks_on, servers
     from natix_cascade.engines.server import ServerPlans
     from natix_cascade.engines.wishes import Placement
-    from natix_cascade.spec.files import read_spec
+    from natix_cascade.plan.place import Wish, place, read_machine
+    from natix_cascade.spec.files import read_spec, validate
     from natix_cascade.spec.library import load_cascade
 
     resolved, _ = load_cascade(cascade, policy="none", cards=cards)
-    machine = gpus_of(gpus)
-    placed = read_spec(placement, Placement).placed
-    beyond = [item.model for item in placed if max(item.gpus) >= machine.count]
+    machine = read_machine(gpus)
+    if placement is None:
+        wish = Wish(
+            concurrency=options.max_num_seqs, batched_tokens=options.max_batched_tokens, precisions=("bf16", "fp8")
+        )
+        made_here = place(resolved, machine, wish)
+        placed = validate(Placement, made_here.servers(), source="placement").placed
+    else:
+        placed = read_spec(placement, Placement).placed
+    beyond = [item.model for item in placed if max(item.gpus) >= len(machine.gpus)]
     if beyond:
-        fail(f"{placement}: {', '.join(beyond)}: on a GPU that {machine} has not; they count from 0")
+        fail(f"{placement}: {', '.join(beyond)}: on a GPU that {machine.name} has not; they count from 0")
     made = servers(resolved.cards, placed, options)
     notes = remarks_on(made, resolved.models, resolved.cards, options)
-    return ServerPlans(cascade=resolved.name, machine=str(machine), servers=tuple(made), notes=tuple(notes))
+    return ServerPlans(cascade=resolved.name, machine=machine.name, servers=tuple(made), notes=tuple(notes))
 
 
 def _write(out: Path, made: ServerPlans) -> None:

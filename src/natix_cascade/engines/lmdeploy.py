@@ -36,6 +36,7 @@ def command(plan: ServerPlan, host: str = "127.0.0.1") -> Command:
         words += ["--model-format", "fp8"]
     words += ["--tp", str(len(plan.gpus)), *(("--ep", str(len(plan.gpus))) if plan.expert_parallel else ())]
     words += ["--cache-max-entry-count", f"{_of_free(plan):.4g}", "--session-len", str(plan.max_model_len)]
+    words += ["--max-prefill-token-num", str(plan.max_batched_tokens)]
     words += ["--max-batch-size", str(plan.max_num_seqs), "--vision-max-batch-size", str(plan.pictures)]
     if plan.prefix_caching:
         words.append("--enable-prefix-caching")

@@ -203,6 +203,7 @@ def _server(group: list[tuple[ModelCard, Placed]], options: ServerOptions, port:
         gpu_gb=options.gpu_gb,
         max_model_len=options.max_model_len,
         max_num_seqs=options.max_num_seqs,
+        max_batched_tokens=options.max_batched_tokens,
         prefix_caching=options.prefix_caching,
         pictures=options.pictures,
         encoder_data_parallel=(

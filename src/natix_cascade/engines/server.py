@@ -80,6 +80,8 @@ class ServerPlan(Spec):
         Tokens of one request, pictures included.
     max_num_seqs : int
         Requests computed together.
+    max_batched_tokens : int
+        Tokens of one step of the server: its activations grow with them.
     prefix_caching : bool
         Keep what requests have in common: the system prompt.
     pictures : int
@@ -121,7 +123,8 @@ class ServerPlan(Spec):
     weights_gb: Annotated[float, Ge(0)] = 0.0
     gpu_gb: Annotated[float, Ge(0)] = 0.0
     max_model_len: Annotated[int, Ge(64)] = 2048
-    max_num_seqs: Annotated[int, Ge(1)] = 64
+    max_num_seqs: Annotated[int, Ge(1)] = 16
+    max_batched_tokens: Annotated[int, Ge(64)] = 4096
     prefix_caching: bool = True
     pictures: Annotated[int, Ge(1)] = 1
     encoder_data_parallel: bool = False

@@ -36,6 +36,7 @@ def command(plan: ServerPlan, host: str = "127.0.0.1") -> Command:
         words += ["--ep-size", str(len(plan.gpus))]
     words += ["--mem-fraction-static", f"{_static(plan):.4g}", "--context-length", str(plan.max_model_len)]
     words += ["--max-running-requests", str(plan.max_num_seqs), "--enable-multimodal"]
+    words += ["--chunked-prefill-size", str(plan.max_batched_tokens)]
     words += ["--limit-mm-data-per-request", json.dumps({"image": plan.pictures, "video": 0}, separators=(",", ":"))]
     words += ["--tokenizer-worker-num", str(plan.api_processes)]
     if not plan.prefix_caching:

@@ -34,6 +34,7 @@ def command(plan: ServerPlan, host: str = "127.0.0.1") -> Command:
         words.append("--enable-expert-parallel")
     words += ["--gpu-memory-utilization", f"{plan.memory_fraction:.4g}", "--max-model-len", str(plan.max_model_len)]
     words += ["--max-num-seqs", str(plan.max_num_seqs), "--max-logprobs", "20"]
+    words += ["--max-num-batched-tokens", str(plan.max_batched_tokens)]
     words.append("--enable-prefix-caching" if plan.prefix_caching else "--no-enable-prefix-caching")
     words += ["--limit-mm-per-prompt", _json({"image": plan.pictures, "video": 0})]
     words += ["--api-server-count", str(plan.api_processes)]

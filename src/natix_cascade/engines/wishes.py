@@ -91,7 +91,7 @@ class ServerOptions(Spec):
         Servers listen on this port and those after it.
     gpu_gb : float
         Memory of one GPU in GB; 0 if not known.
-    kv_cache, max_model_len, max_num_seqs, max_lora_rank, prefix_caching, pictures, lmcache, kv_offload_gb, \
+    kv_cache, max_model_len, max_num_seqs, max_batched_tokens, max_lora_rank, prefix_caching, pictures, lmcache, kv_offload_gb, \
     api_processes
         As in `ServerPlan`; where an engine has no such thing it goes without.
     encoder_data_parallel : bool
@@ -115,7 +115,8 @@ class ServerOptions(Spec):
     gpu_gb: Annotated[float, Ge(0)] = 0.0
     kv_cache: KvCache = "auto"
     max_model_len: Annotated[int, Ge(64)] = 2048
-    max_num_seqs: Annotated[int, Ge(1)] = 64
+    max_num_seqs: Annotated[int, Ge(1)] = 16
+    max_batched_tokens: Annotated[int, Ge(64)] = 4096
     max_lora_rank: Rank = 64
     prefix_caching: bool = True
     pictures: Annotated[int, Ge(1)] = 1
