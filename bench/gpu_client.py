@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from gpu_configs import QUESTION, SYSTEM
 from PIL import Image
+
+from gpu_configs import QUESTION, SYSTEM
 
 _KINDS = 48
 _POOL: dict[tuple[int, int], list[bytes]] = {}

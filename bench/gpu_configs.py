@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 SYSTEM = (
-    "You are a careful inspector of street pictures. Decide whether the picture shows roadwork: cones, barriers, drums, "
-    "work signs, excavators, workers in vests, arrow boards, or a surface that is being repaired. Parked construction "
-    "vehicles, finished repairs and advertisements are not roadwork. Answer with one word."
+    "You are a careful inspector of street pictures. Decide whether the picture shows roadwork: cones, barriers, "
+    "drums, work signs, excavators, workers in vests, arrow boards, or a surface that is being repaired. Parked "
+    "construction vehicles, finished repairs and advertisements are not roadwork. Answer with one word."
 )
 QUESTION = "Is there roadwork in this picture? Answer yes or no."
 ANSWERS = ("yes", "no")

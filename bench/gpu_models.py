@@ -29,9 +29,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+
 from gpu_report import RESULTS, Report, machine
 from gpu_zoo import ZOO, Entry, Inputs, Size
-from torch import Tensor, nn
 
 SIZES: tuple[Size, ...] = ((224, 224), (448, 640))
 COMPILED = (32,)
@@ -133,6 +134,9 @@ def _measure(entry: Entry, plan: Plan, report: Report) -> None:
     report.add(model=entry.name, note=entry.note, parameters_millions=millions, build_s=time.monotonic() - began)
     for size, own in _sizes(entry):
         about = {"model": entry.name, "height": size[0], "width": size[1], "own": own}
+        if (size[0] // 16) * (size[1] // 16) < entry.places:
+            report.add(**about, skipped=f"fewer places than the {entry.places} queries that are chosen among them")
+            continue
         for batch in plan.batches:
             if plan.late():
                 report.add(**about, batch=batch, skipped="the time for this run was used up")
@@ -161,7 +165,8 @@ def _cell(entry: Entry, module: nn.Module, plan: Plan, batch: int, size: Size) -
                     "mode": name,
                     **_timed(call, batch, plan),
                     "finite": bool(torch.isfinite(got).all()),
-                    "difference": float((got - expected).norm() / expected.norm()),
+                    "difference": (difference := float((got - expected).norm() / expected.norm())),
+                    "agrees": difference <= TOLERANCE,
                     "prepared_s": prepared,
                     **(
                         {"against_float32": _against_float32(entry, module, inputs, plan.device)}
@@ -194,7 +199,7 @@ def _ready(
 def _bound(entry: Entry, module: nn.Module, inputs: Inputs, device: str) -> Callable[[], Tensor]:
     def call() -> Tensor:
         with _precision(entry, device):
-            return module(**inputs)  # type: ignore[no-any-return]
+            return module(**inputs)
 
     return call
 

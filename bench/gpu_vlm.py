@@ -5,12 +5,14 @@ JPEG as data URL and one constrained answer token with log-probabilities, 256 in
 every picture another one. Servers of one group share the GPU's memory and take turns in one run; a rate is the number
 of answers in a window after a warm-up, and a gain is the ratio to the group's first server in the same run.
 
-Beside each rate: cores used per process, the share of time in which the GPU computed (NVML), means of the server's own
-histograms, and, where py-spy is installed, the functions on the stacks of the API server and of the engine.
+Beside each rate, over the same window: cores used per process, the share of time in which the GPU computed (NVML),
+means of the server's own histograms, and, where py-spy is installed, the functions on the stacks of the API server and
+of the engine.
 
 `burst` is 256 questions at once, first to last; `single` one question after the other. `small` asks the processor for
-a quarter of the picture's pixels (640x448) or for no enlargement (224x224). `offline` is vLLM's LLM class: pictures
-handed in as PIL images, or as ready picture embeddings, which leaves neither preprocessing nor vision encoder.
+a quarter of the picture's pixels (640x448) or for no enlargement (224x224). `free` leaves the answer unconstrained:
+`allowed_token_ids` costs vLLM a mask over the whole vocabulary for every request. `offline` is vLLM's LLM class:
+pictures handed in as PIL images, or as ready picture embeddings, which leaves neither preprocessing nor vision encoder.
 
 Guard: a picture's answer has the same log-probability from all servers of a group, within bfloat16.
 """
@@ -37,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from gpu_client import Job, ask_once, drive, photo
 from gpu_configs import MODELS, lay_out
 from gpu_report import RESULTS, Report, machine
@@ -75,6 +78,7 @@ class Variant:
 
 VARIANTS: dict[str, Variant] = {
     "one": Variant(),
+    "one-thread": Variant(env={"OMP_NUM_THREADS": "1"}),
     "no-cache": Variant(flags=(_NO_CACHE,)),
     "threads": Variant(flags=(_NO_CACHE, "--renderer-num-workers=8")),
     "many": Variant(flags=(_NO_CACHE, "--api-server-count=10"), env={"OMP_NUM_THREADS": "1"}),
@@ -113,6 +117,7 @@ class Server:
 def main() -> None:
     """Start the group's servers side by side, measure them in turns, stop them."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped on the way out
     if options.offline:
         _offline(Path(options.offline), json.loads(options.offline_tokens))
         return
@@ -120,12 +125,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, multiprocessing.get_context("spawn").Pool(CLIENTS) as pool:
         for group in options.groups:
             model, _, names = group.partition(":")
+            if model not in MODELS or not set(names.split(",")) <= {*VARIANTS, "offline"}:
+                sys.exit(f"error: {group}: want MODEL:VARIANT,... of {list(MODELS)} and {[*VARIANTS, 'offline']}")
             if time.monotonic() - _BEGAN > options.budget:
                 report.add(group=group, skipped="the time for this run was used up")
                 continue
             folder = Path(scratch) / model
             tokens = lay_out(folder, model)
-            with _servers(model, names.split(","), folder, tokens, options, report) as servers:
+            with _servers(model, names.split(","), folder, tokens=tokens, options=options, report=report) as servers:
                 _group(servers, pool, options, report)
 
 
@@ -143,7 +150,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=5.0, help="that are counted, for one rate")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--inflight", type=int, default=INFLIGHT)
-    parser.add_argument("--parts", default="rate,burst,single,small,stacks")
+    parser.add_argument("--parts", default="rate,burst,single,free,small,stacks")
     parser.add_argument("--ready", type=float, default=300.0, help="seconds to wait for a server")
     parser.add_argument("--budget", type=float, default=3600.0, help="seconds after which no group is begun")
     parser.add_argument("--logs", type=Path, default=Path(tempfile.gettempdir()) / "gpu_vlm_logs")
@@ -155,7 +162,13 @@ def _options() -> argparse.Namespace:
 
 @contextmanager
 def _servers(
-    model: str, names: list[str], folder: Path, tokens: Mapping[str, int], options: argparse.Namespace, report: Report
+    model: str,
+    names: list[str],
+    folder: Path,
+    *,
+    tokens: Mapping[str, int],
+    options: argparse.Namespace,
+    report: Report,
 ) -> Iterator[list[Server]]:
     options.logs.mkdir(parents=True, exist_ok=True)
     started: list[tuple[Server, subprocess.Popen[bytes], float]] = []
@@ -168,7 +181,7 @@ def _servers(
             if name == "offline":
                 offline = _start_offline(folder, log, tokens, options)
                 continue
-            process = _start(folder, port, VARIANTS[name], log, model, options)
+            process = _start(folder, port, VARIANTS[name], log=log, model=model, options=options)
             answers = (tokens["yes"], tokens["no"])
             started.append((Server(name=name, model=model, port=port, pid=process.pid, tokens=answers), process, began))
         ready = [server for server, process, began in started if _wait(server, process, began, options, report)]
@@ -183,7 +196,7 @@ def _servers(
 
 
 def _start(
-    folder: Path, port: int, variant: Variant, log: Path, model: str, options: argparse.Namespace
+    folder: Path, port: int, variant: Variant, *, log: Path, model: str, options: argparse.Namespace
 ) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(folder), f"--port={port}"]
     command += ["--host=127.0.0.1", f"--served-model-name={model}", *_COMMON, *variant.flags, *_memory(options)]
@@ -215,7 +228,7 @@ def _wait(
         except (OSError, urllib.error.URLError):
             time.sleep(0.3)
     log = (options.logs / f"{server.model}-{server.name}.log").read_text(errors="replace").splitlines()
-    told = [line for line in log if "Error" in line] or log
+    told = [line for line in log if " ERROR " in line] or log
     report.add(**about, failed=f"not ready, exit {process.poll()}", log=[line[-300:] for line in told[-6:]])
     return False
 
@@ -236,11 +249,23 @@ def _group(servers: list[Server], pool: Pool, options: argparse.Namespace, repor
         return
     parts = options.parts.split(",")
     _same_answers(servers, report)
-    rates: dict[tuple[str, int, int], list[float]] = {}
     for height, width in SIZES:
         for server in servers:
             _load(server, pool, options, height, width, seconds=0.0)  # the first pictures of a size compile kernels
-    for number in range(options.rounds if "rate" in parts else 0):
+    if "rate" in parts:
+        _rates(servers, pool, options, report)
+    for server in servers:
+        for height, width in SIZES:
+            _others(server, pool, options, report, (height, width))
+    if "stacks" in parts:
+        for server in dict.fromkeys((servers[0], servers[-1])):
+            _profile(server, pool, options, report)
+
+
+def _rates(servers: list[Server], pool: Pool, options: argparse.Namespace, report: Report) -> None:
+    """The servers take turns, the other way round in every other round."""
+    rates: dict[tuple[str, int, int], list[float]] = {}
+    for number in range(options.rounds):
         for height, width in SIZES:
             for server in servers if number % 2 == 0 else reversed(servers):
                 row = _load(server, pool, options, height, width, seconds=options.seconds)
@@ -248,23 +273,19 @@ def _group(servers: list[Server], pool: Pool, options: argparse.Namespace, repor
                 base = rates.get((servers[0].name, height, width), [])
                 gain = statistics.median(rates[server.name, height, width]) / statistics.median(base) if base else None
                 report.add(**_about(server, "rate", height, width), round=number, **row, gain=gain)
-    for server in servers:
-        for height, width in SIZES:
-            _others(server, pool, parts, options, report, height, width)
-    if "stacks" in parts:
-        for server in dict.fromkeys((servers[0], servers[-1])):
-            _profile(server, pool, options, report)
 
 
-def _others(
-    server: Server, pool: Pool, parts: list[str], options: argparse.Namespace, report: Report, height: int, width: int
-) -> None:
+def _others(server: Server, pool: Pool, options: argparse.Namespace, report: Report, size: tuple[int, int]) -> None:
+    parts, (height, width) = options.parts.split(","), size
     if "burst" in parts:
         row = _load(server, pool, options, height, width, seconds=0.0)
         report.add(**_about(server, "burst", height, width), **row)
     if "single" in parts:
         row = _load(server, pool, options, height, width, seconds=1.5, inflight=1, clients=1)
         report.add(**_about(server, "single", height, width), **row)
+    if "free" in parts:
+        row = _load(server, pool, options, height, width, seconds=options.seconds, extra={"allowed_token_ids": None})
+        report.add(**_about(server, "free", height, width), **row)
     if "small" in parts and server.name.startswith("many"):
         pixels = {"min_pixels": 50176, "max_pixels": height * width if height == 224 else height * width // 4}
         extra = {"mm_processor_kwargs": pixels}
@@ -304,8 +325,14 @@ def _load(
         )
         for _ in range(clients)
     ]
+    running = pool.map_async(drive, jobs, chunksize=1)
+    time.sleep(max(jobs[0].begin + jobs[0].warm - time.time(), 0))
     with Watch(server.pid, server.port) as watch:
-        parts = pool.map(drive, jobs, chunksize=1)
+        if seconds:
+            time.sleep(seconds)
+        else:
+            running.wait()
+    parts = running.get()
     times = sorted(value for part in parts for value in part["ms"])
     return {
         "pictures_per_s": sum(part["counted"] for part in parts) / max(part["span"] for part in parts),
@@ -319,6 +346,7 @@ def _load(
 
 
 def _same_answers(servers: list[Server], report: Report) -> None:
+    """Ask all servers about one picture; a server that refuses is a row of its own, and ends the group."""
     jpeg = photo(np.random.default_rng(5), 224, 224)
     found = {}
     for server in servers:
@@ -335,7 +363,7 @@ def _same_answers(servers: list[Server], report: Report) -> None:
 def _profile(server: Server, pool: Pool, options: argparse.Namespace, report: Report) -> None:
     """Sample the stacks of an API server and of the engine while the server is busy."""
     names = family(server.pid)
-    chosen = {}
+    chosen: dict[str, int] = {}
     for pid, title in names.items():
         kind = "engine" if "EngineCore" in title else "api"
         if kind == "api" and (
@@ -398,9 +426,10 @@ def _run_offline(process: subprocess.Popen[bytes], model: str, options: argparse
 
 def _offline(folder: Path, tokens: list[int]) -> None:
     import torch
-    from gpu_configs import QUESTION, SYSTEM
     from PIL import Image
     from vllm import LLM, SamplingParams
+
+    from gpu_configs import QUESTION, SYSTEM
 
     options = _options()
     llm = LLM(

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from gpu_yolo import Yolo11
 from torch import Tensor, nn
+
+from gpu_yolo import Yolo11
 
 Size = tuple[int, int]
 Inputs = dict[str, Tensor]
@@ -45,6 +46,8 @@ class Entry:
         Whether one forward is free of waits for the GPU, so that CUDA graphs and compilation make sense.
     mixed : bool
         Weights stay float32 and autocast chooses bfloat16: where positions in bfloat16 give no finite answers.
+    places : int
+        How many squares of 16 pixels a picture must have, where queries are chosen among them.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Entry:
     inputs: Callable[[int, int, int], Inputs]
     graphs: bool = True
     mixed: bool = False
+    places: int = 0
 
 
 def pixels(batch: int, height: int, width: int) -> Inputs:
@@ -77,7 +81,7 @@ class Wrapped(nn.Module):
 
 
 def _sorted_logits(output: Any) -> Tensor:
-    return output.logits.float().amax(-1).sort(dim=-1).values  # type: ignore[no-any-return]
+    return output.logits.float().amax(-1).sort(dim=-1).values
 
 
 class _Head(nn.Module):
@@ -90,7 +94,7 @@ class _Head(nn.Module):
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Return one logit a picture."""
-        return self.head(self.backbone(pixel_values=pixel_values).pooler_output)  # type: ignore[no-any-return]
+        return self.head(self.backbone(pixel_values=pixel_values).pooler_output)
 
 
 def _dinov3() -> nn.Module:
@@ -125,7 +129,7 @@ class _TwoStreams(nn.Module):
         """Return one logit a picture."""
         unit = (pixel_values * self.std + self.mean).clamp(0, 1)
         bright = (unit.pow(1 / 2.2) - self.mean) / self.std
-        return self.head(torch.cat([self.day(pixel_values), self.night(bright)], 1))  # type: ignore[no-any-return]
+        return self.head(torch.cat([self.day(pixel_values), self.night(bright)], 1))
 
 
 def _rtdetr() -> nn.Module:
@@ -198,7 +202,7 @@ def _grounding() -> nn.Module:
 
 def _grounded(output: Any) -> Tensor:
     best = output.logits.float().clamp(-1e4, 1e4).amax(-1)  # padding beyond the prompt is minus infinity
-    return best.sort(dim=-1).values  # type: ignore[no-any-return]
+    return best.sort(dim=-1).values
 
 
 def _grounding_inputs(batch: int, height: int, width: int) -> Inputs:
@@ -311,7 +315,7 @@ class _Caption(nn.Module):
         """Return the words' numbers."""
         words = {"max_new_tokens": 20, "min_new_tokens": 20, "num_beams": 1, "do_sample": False}
         mask = torch.ones_like(input_ids)
-        return self.network.generate(  # type: ignore[no-any-return]
+        return self.network.generate(
             pixel_values=pixel_values, input_ids=input_ids, attention_mask=mask, **words
         ).float()
 
@@ -369,6 +373,7 @@ ZOO: tuple[Entry, ...] = (
         own=(704, 704),
         step=32,
         build=_rfdetr,
+        places=300,
         mixed=True,
         inputs=pixels,
     ),
