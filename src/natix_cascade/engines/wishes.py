@@ -91,8 +91,8 @@ class ServerOptions(Spec):
         Servers listen on this port and those after it.
     gpu_gb : float
         Memory of one GPU in GB; 0 if not known.
-    kv_cache, max_model_len, max_num_seqs, max_batched_tokens, max_lora_rank, prefix_caching, pictures, lmcache, kv_offload_gb, \
-    api_processes
+    kv_cache, max_model_len, max_num_seqs, max_batched_tokens, max_lora_rank, prefix_caching, pictures, lmcache, \
+    kv_offload_gb, api_processes
         As in `ServerPlan`; where an engine has no such thing it goes without.
     encoder_data_parallel : bool
         Used for the models that can, on several GPUs.
