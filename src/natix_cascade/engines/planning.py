@@ -87,8 +87,8 @@ def remarks_on(
         found.append(f"weights that bring code of their own, not allowed to run it: {', '.join(code)}")
     if loose:
         found.append(f"no commit is pinned, so the hub's newest weights are served: {', '.join(loose)}")
-    if without and (options.lmcache or options.kv_offload_gb is not None or options.api_processes > 1):
-        found.append(f"LMDeploy has no LMCache, offloading or several processes in front: {', '.join(without)}")
+    if without and (options.lmcache or options.kv_offload_gb is not None):
+        found.append(f"LMDeploy has no LMCache and no offloading: {', '.join(without)}")
     return found
 
 

@@ -122,7 +122,7 @@ class ServerOptions(Spec):
     pictures: Annotated[int, Ge(1)] = 1
     lmcache: bool = False
     kv_offload_gb: Annotated[float, Gt(0)] | None = None
-    api_processes: Annotated[int, Ge(1)] = 1
+    api_processes: Annotated[int, Ge(1)] = 4
     encoder_data_parallel: bool = False
     expert_parallel: bool = False
     sleep: bool = False

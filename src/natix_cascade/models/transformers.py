@@ -10,7 +10,7 @@ import json
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,8 @@ class TransformersModel:
     weights : Path
         Folder with ``config.json``, ``*.safetensors``, and what its processor needs.
     options : LoadOptions or None
-        Device and threads. On a GPU the network runs in bfloat16, on a CPU in float32, in either case as it was
-        written: nothing is compiled.
+        Device and threads. On a GPU the network runs in bfloat16 (DETRs in float32), on a CPU in float32, in either
+        case as it was written: nothing is compiled.
 
     Raises
     ------
@@ -71,7 +71,8 @@ class TransformersModel:
             raise ModelError(
                 f"model {card.name!r}: {name} does {kind.task.__name__.lower()}; its card's task is {card.task.kind}"
             )
-        self._bench = Workbench.of(card, options or LoadOptions())
+        bench = Workbench.of(card, options or LoadOptions())
+        self._bench = replace(bench, dtype=bench.torch.float32) if kind.places else bench
         self._preprocess = Preprocessor.read(weights, name, card.input)
         self._network: Network | None = _shared_network(card, weights, kind.network, self._bench)
         with self._bench.asked(card, 0):
@@ -115,20 +116,24 @@ class TransformersModel:
 
 @dataclass(frozen=True, slots=True)
 class _Architecture:
-    """What transformers calls the network, what reads its outputs, and the task that it does."""
+    """What transformers calls the network, what reads its outputs, and the task that it does.
+
+    `places`: it computes with places in the picture as numbers; in bfloat16 these give NaN or other boxes.
+    """
 
     network: str
     reader: Callable[[ModelCard, Network, Workbench], Callable[[Any], Said]]
     task: type[Any]
+    places: bool = False
 
 
 ARCHITECTURES: dict[str, _Architecture] = {
     "florence2": _Architecture("Florence2ForConditionalGeneration", Teller, Tell),
     "dinov3_vit": _Architecture("DINOv3ViTModel", Classifier, Classify),
-    "rt_detr_v2": _Architecture("RTDetrV2ForObjectDetection", Detector, Detect),
-    "d_fine": _Architecture("DFineForObjectDetection", Detector, Detect),
-    "rf_detr": _Architecture("RfDetrForObjectDetection", Detector, Detect),
-    "grounding-dino": _Architecture("GroundingDinoForObjectDetection", Grounder, Find),
+    "rt_detr_v2": _Architecture("RTDetrV2ForObjectDetection", Detector, Detect, places=True),
+    "d_fine": _Architecture("DFineForObjectDetection", Detector, Detect, places=True),
+    "rf_detr": _Architecture("RfDetrForObjectDetection", Detector, Detect, places=True),
+    "grounding-dino": _Architecture("GroundingDinoForObjectDetection", Grounder, Find, places=True),
     "sam3": _Architecture("Sam3Model", Segmenter, Find),
     "siglip": _Architecture("SiglipModel", Comparer, ZeroShot),
     "depth_anything": _Architecture("DepthAnythingForDepthEstimation", Surveyor, Depth),
