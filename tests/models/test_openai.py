@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from natix_cascade.errors import ModelError, SpecError, TransientModelError
 from natix_cascade.models import AsyncModel, LoadOptions, load_model
 from natix_cascade.models.base import Answers
-from natix_cascade.models.chat.http import retry_after
 from natix_cascade.models.openai import OpenAIModel
+from natix_cascade.retry_after import retry_after
 from natix_cascade.spec.endpoints import Endpoint, Endpoints
 from natix_cascade.testing import make_card
 from natix_cascade.testing.chat import STYLES, PretendedChat, ask_card

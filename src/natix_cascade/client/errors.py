@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from natix_cascade.errors import CascadeError
+from natix_cascade.retry_after import retry_after
 
 __all__ = [
     "LateError",
@@ -125,23 +124,6 @@ def problem_error(call: str, problem: Mapping[str, object], *, secret: str = "")
     status = problem.get("status")
     body = json.dumps(dict(problem)).encode()
     return service_error(call, status if isinstance(status, int) else 500, {}, body, secret=secret)
-
-
-def retry_after(value: str | None) -> float | None:
-    """Seconds from a ``Retry-After`` header: a number or a date; None when there is none that can be read."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            moment = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        seconds = (moment - datetime.now(UTC)).total_seconds()
-    return max(0.0, seconds) if abs(seconds) < float("inf") else None
 
 
 def _problem(body: bytes) -> tuple[str | None, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from natix_cascade.rehearse.tiny_recipe import LENGTH, Json, Recipe, chat_template, default_rope
+from natix_cascade.rehearse.tiny_recipe import LENGTH, Json, Recipe, chat_template, default_rope, language_config
 from natix_cascade.rehearse.tiny_tokenizer import SpecialTokens, Vocabulary
 
 __all__ = ["INTERNVL", "INTERNVL_MOE", "LLAMA4", "OVIS2"]
@@ -16,32 +16,15 @@ def _chatml(picture: str) -> str:
     return chat_template(start="<|im_start|>", middle="\n", end="<|im_end|>\n", picture=picture)
 
 
-def _text(vocabulary: Vocabulary, end: str, pad: str, **more: object) -> Json:
-    return {
-        "vocab_size": vocabulary.size,
-        "hidden_size": 128,
-        "intermediate_size": 256,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "max_position_embeddings": LENGTH,
-        "rope_parameters": default_rope(),
-        "bos_token_id": vocabulary[pad],
-        "eos_token_id": vocabulary[end],
-        "pad_token_id": vocabulary[pad],
-        **more,
-    }
-
-
 def _dense(vocabulary: Vocabulary) -> Json:
-    return _text(vocabulary, "<|im_end|>", "<|endoftext|>", model_type="qwen2")
+    return language_config(vocabulary, end="<|im_end|>", pad="<|endoftext|>", model_type="qwen2")
 
 
 def _experts(vocabulary: Vocabulary) -> Json:
-    return _text(
+    return language_config(
         vocabulary,
-        "<|im_end|>",
-        "<|endoftext|>",
+        end="<|im_end|>",
+        pad="<|endoftext|>",
         model_type="qwen3_moe",
         head_dim=64,
         num_experts=4,
@@ -80,7 +63,7 @@ _LLAMA_TOKENS = SpecialTokens(
 def _llama4(vocabulary: Vocabulary) -> Json:
     return {
         "text_config": {
-            **_text(vocabulary, "<|eot|>", "<|finetune_right_pad|>"),
+            **language_config(vocabulary, end="<|eot|>", pad="<|finetune_right_pad|>"),
             "bos_token_id": vocabulary["<|begin_of_text|>"],
             "intermediate_size_mlp": 256,
             "num_hidden_layers": 4,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from natix_cascade.rehearse.tiny_recipe import LENGTH, Json, Recipe, chat_template, default_rope
+from natix_cascade.rehearse.tiny_recipe import LENGTH, Json, Recipe, chat_template, default_rope, language_config
 from natix_cascade.rehearse.tiny_tokenizer import SpecialTokens, Vocabulary
 
 __all__ = ["MOLMO2", "PHI4_MULTIMODAL"]
@@ -117,18 +117,10 @@ _PHI_TOKENS = SpecialTokens(
 
 def _phi4(vocabulary: Vocabulary) -> Json:
     return {
-        "vocab_size": vocabulary.size,
-        "hidden_size": 128,
-        "intermediate_size": 256,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "max_position_embeddings": LENGTH,
+        **language_config(vocabulary, end="<|end|>", pad="<|endoftext|>"),
         "original_max_position_embeddings": LENGTH,
         "rope_parameters": default_rope(partial_rotary_factor=0.75),
-        "bos_token_id": vocabulary["<|endoftext|>"],
         "eos_token_id": [vocabulary["<|endoftext|>"], vocabulary["<|end|>"]],
-        "pad_token_id": vocabulary["<|endoftext|>"],
         "vision_config": {
             "hidden_size": 64,
             "intermediate_size": 128,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from natix_cascade.rehearse.tiny_recipe import LENGTH, Json, Recipe, chat_template, default_rope
+from natix_cascade.rehearse.tiny_recipe import Json, Recipe, chat_template, default_rope, language_config
 from natix_cascade.rehearse.tiny_tokenizer import SpecialTokens, Vocabulary
 
 __all__ = ["QWEN2_5_VL", "QWEN3_VL", "QWEN3_VL_MOE"]
@@ -52,26 +52,12 @@ def _ids(vocabulary: Vocabulary) -> Json:
     }
 
 
-def _text(vocabulary: Vocabulary, **more: object) -> Json:
-    return {
-        "vocab_size": vocabulary.size,
-        "hidden_size": 128,
-        "intermediate_size": 256,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "max_position_embeddings": LENGTH,
-        "bos_token_id": vocabulary["<|endoftext|>"],
-        "eos_token_id": vocabulary["<|im_end|>"],
-        "pad_token_id": vocabulary["<|endoftext|>"],
-        **more,
-    }
-
-
 def _qwen3(vocabulary: Vocabulary, **text: object) -> Json:
     return {
-        "text_config": _text(
+        "text_config": language_config(
             vocabulary,
+            end="<|im_end|>",
+            pad="<|endoftext|>",
             head_dim=64,
             rope_parameters=default_rope(mrope_section=_SECTIONS, mrope_interleaved=True),
             **text,
@@ -107,7 +93,9 @@ def _qwen3_experts(vocabulary: Vocabulary) -> Json:
 
 def _qwen2_5(vocabulary: Vocabulary) -> Json:
     return {
-        "text_config": _text(vocabulary, rope_parameters=default_rope(mrope_section=_SECTIONS)),
+        "text_config": language_config(
+            vocabulary, end="<|im_end|>", pad="<|endoftext|>", rope_parameters=default_rope(mrope_section=_SECTIONS)
+        ),
         "vision_config": {
             "depth": 2,
             "hidden_size": 64,

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from natix_cascade.rehearse.tiny_tokenizer import SpecialTokens, Vocabulary
 
-__all__ = ["CHAT_TEMPLATE", "LENGTH", "Json", "Recipe", "chat_template", "default_rope"]
+__all__ = ["CHAT_TEMPLATE", "LENGTH", "Json", "Recipe", "chat_template", "default_rope", "language_config"]
 
 Json: TypeAlias = dict[str, Any]
 
@@ -87,6 +87,24 @@ def chat_template(*, start: str, middle: str, end: str, picture: str, thinks: bo
     for name, text in (("START", start), ("MIDDLE", middle), ("END", end), ("PICTURE", picture)):
         filled = filled.replace("{{ " + name + " }}", "{{ " + _quote(text) + " }}")
     return filled.replace("{{ THOUGHT }}", _NO_THOUGHT if thinks else "")
+
+
+def language_config(vocabulary: Vocabulary, *, end: str, pad: str, **more: object) -> Json:
+    """Configuration of a tiny language model, as most of them write it; `more` comes first."""
+    return {
+        "vocab_size": vocabulary.size,
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": LENGTH,
+        "rope_parameters": default_rope(),
+        "bos_token_id": vocabulary[pad],
+        "eos_token_id": vocabulary[end],
+        "pad_token_id": vocabulary[pad],
+        **more,
+    }
 
 
 def default_rope(**more: Any) -> Json:

@@ -24,7 +24,7 @@ _GRAPHS: dict[str, tuple[Layout, str]] = {
 """Architecture to the layout of its output, and the card that says what it knows."""
 ARCHITECTURES = (*NETWORKS, "adfnet", *_GRAPHS)
 """What `build_tiny_vision` can build: ``serving.architecture`` of the cards that run in process."""
-_SIZES = {"yolo": 640, "yolo26": 640, "yolo_master": 640, "rf_detr": 560}
+_SIZES = {"yolo": 640, "yolo26": 640, "yolo_master": 640, "rf_detr": 704}
 _HIDDEN = 32  # of the tiny DINOv3
 _WIDTHS, _DEPTHS = (4, 8, 12, 16), (3, 4, 6, 3)
 

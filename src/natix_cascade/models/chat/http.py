@@ -10,16 +10,15 @@ import asyncio
 import json
 import os
 import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
 from natix_cascade.errors import MissingExtraError, ModelError, TransientModelError
 from natix_cascade.models.chat.reading import clean
+from natix_cascade.retry_after import retry_after
 from natix_cascade.spec.endpoints import Endpoint
 
-__all__ = ["ChatServer", "LostError", "RefusedError", "key_of", "retry_after"]
+__all__ = ["ChatServer", "LostError", "RefusedError", "key_of"]
 
 _MOST_BYTES = 4 * 1024 * 1024
 _SPARE = 4  # connections beside those of the pictures under way
@@ -226,19 +225,3 @@ def key_of(endpoint: Endpoint, who: str) -> str | None:
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ModelError(f"model {who!r}: the environment variable {name} holds no key: it has blanks or odd letters")
     return key
-
-
-def retry_after(value: str | None) -> float | None:
-    """Seconds from a ``Retry-After`` header, a number or a date; None when there is none that can be read."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            moment = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-        seconds = (zoned - datetime.now(UTC)).total_seconds()
-    return max(0.0, seconds) if abs(seconds) < float("inf") else None
