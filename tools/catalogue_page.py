@@ -78,19 +78,24 @@ def _how(task: Task) -> str:  # noqa: PLR0911  # one line for each kind
         silent = f"; no opinion where the mean luminance is {task.dark_below:g} or more" if task.dark_below else ""
         return f"its own answer{silent}"
     if isinstance(task, Detect):
-        return "one minus the product over boxes of (1 - weight x score): " + _weights(task.evidence)
+        seen = "one minus the product over boxes of (1 - weight x score): " + _weights(task.evidence)
+        return f"{seen}; {_bounds(task.low, task.high)}"
     if isinstance(task, Find):
         what = "masks" if task.masks else "boxes"
-        return f"the same over {what} found by words: " + _weights(task.prompts)
+        return f"the same over {what} found by words: {_weights(task.prompts)}; {_bounds(task.low, task.high)}"
     if isinstance(task, Tell):
-        return f"the same over {len(task.terms)} terms in the text; {task.base:g} where none occurs"
+        return f"the same over {len(task.terms)} terms in the text; {_bounds(task.low, task.high)}"
     if isinstance(task, ZeroShot):
         return f"softmax over {len(task.positive)} sentences for it and {len(task.negative)} against it"
     if isinstance(task, Depth):
-        return "share of the road covered by what stands up from its plane"
+        return f"share of the road covered by what stands up from its plane; {_bounds(task.low, task.high)}"
     if isinstance(task, Ask):
         return "log-probabilities of one answer token" + (", after a bounded thought" if task.reasoning else "")
     raise TypeError(f"no words for {type(task).__name__}")
+
+
+def _bounds(low: float, high: float) -> str:
+    return f"from {low:g} (nothing) to {high:g} (certain)"
 
 
 def _weights(weights: dict[str, float]) -> str:

@@ -16,7 +16,7 @@ from natix_cascade.spec.task import Tell
 
 CHANCES = st.lists(st.floats(0, 1), max_size=8)
 LABELS = ("traffic cone", "car", "drum")
-TELL = Tell(prompt="<OCR>", terms={"road work": 0.9, "cones": 0.5, "déviation": 0.8}, base=0.15)
+TELL = Tell(prompt="<OCR>", terms={"road work": 0.9, "cones": 0.5, "déviation": 0.8}, low=0.15, high=0.95)
 
 
 @given(CHANCES)
@@ -61,7 +61,7 @@ def test_boxes_by_hand() -> None:
 def test_terms_are_whole_words(text: str, terms: list[str]) -> None:
     assert terms_in(text, TELL.terms) == terms
     score, seen = judge_text(TELL, text)
-    assert score == pytest.approx(noisy_or(TELL.terms[term] for term in terms) if terms else 0.15)
+    assert score == pytest.approx(0.15 + 0.8 * noisy_or(TELL.terms[term] for term in terms))
     assert seen.text == (text or None)
 
 
@@ -144,3 +144,11 @@ def test_green_is_lighter_than_blue() -> None:
     green[..., 1], blue[..., 2] = 255, 255
     assert luminance(green) == pytest.approx(0.587)
     assert luminance(blue) == pytest.approx(0.114)
+
+
+@given(chances=st.lists(st.floats(0, 1), max_size=6), low=st.floats(0, 0.5), high=st.floats(0.5, 1))
+def test_what_is_seen_moves_p_between_its_bounds(chances: list[float], low: float, high: float) -> None:
+    boxes = Found(np.tile([0.1, 0.1, 0.5, 0.5], (len(chances), 1)), np.array(chances), np.zeros(len(chances), int))
+    score, _ = judge_boxes(boxes, ("cone",), {"cone": 1.0}, low=low, high=high)
+    assert low - 1e-12 <= score <= high + 1e-12
+    assert judge_boxes(boxes, ("cone",), {}, low=low, high=high)[0] == low

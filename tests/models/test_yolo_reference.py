@@ -55,7 +55,7 @@ def test_what_the_program_exports_is_read_as_it_reads_it(name: str, layout: str,
         licence="AGPL-3.0",
         input=InputSpec(name="images", height=64, width=64, layout="NCHW", dtype="float32", fit="pad"),
         output=OutputSpec(name="output0"),
-        task=Detect(labels=labels, evidence={"label 3": 1.0}, layout=layout, min_score=0.0),  # type: ignore[arg-type]
+        task=Detect(labels=labels, evidence={"label 3": 1.0}, layout=layout, min_score=0.0, low=0.0, high=1.0),  # type: ignore[arg-type]
     )
     model = OnnxModel(card, tmp_path, LoadOptions())
     pixels = np.random.default_rng(1).integers(0, 256, (40, 70, 3), dtype=np.uint8)

@@ -229,6 +229,6 @@ def detector(folder: Path, layout: str = "yolo", *, columns: int = 2) -> tuple[M
         input=InputSpec(height=8, width=8, fit="pad"),
         output=OutputSpec(name="answer"),
         weights=WeightsSpec(file=path.name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)),
-        task=Detect(labels=("cone", "drum"), evidence={"cone": 1.0}, layout=layout, min_score=0.0),
+        task=Detect(labels=("cone", "drum"), evidence={"cone": 1.0}, layout=layout, min_score=0.0, low=0.0, high=1.0),
     )
     return card, path

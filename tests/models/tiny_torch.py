@@ -16,15 +16,15 @@ CPU = LoadOptions(device="cpu")
 BRIGHT = 1e6  # so that a white picture makes ADFNet answer yes and a black one no
 CONES = {"traffic cone": 0.8, "arrow board": 0.9, "worker in vest": 0.5}
 TASKS: dict[str, Task] = {
-    "florence2": Tell(prompt="<OCR_WITH_REGION>", terms={"road work": 0.9}, max_tokens=12),
+    "florence2": Tell(prompt="<OCR_WITH_REGION>", terms={"road work": 0.9}, max_tokens=12, low=0.0, high=1.0),
     "dinov3_vit": Classify(),
-    "rt_detr_v2": Detect(evidence={"truck": 0.4, "person": 0.2}, min_score=0.05),
-    "d_fine": Detect(evidence={"truck": 0.4, "person": 0.2}, min_score=0.05),
-    "rf_detr": Detect(evidence=CONES, min_score=0.3),
-    "grounding-dino": Find(prompts=CONES, min_score=0.3),
-    "sam3": Find(prompts=CONES, min_score=0.4, masks=True),
+    "rt_detr_v2": Detect(evidence={"truck": 0.4, "person": 0.2}, min_score=0.05, low=0.0, high=1.0),
+    "d_fine": Detect(evidence={"truck": 0.4, "person": 0.2}, min_score=0.05, low=0.0, high=1.0),
+    "rf_detr": Detect(evidence=CONES, min_score=0.3, low=0.0, high=1.0),
+    "grounding-dino": Find(prompts=CONES, min_score=0.3, low=0.0, high=1.0),
+    "sam3": Find(prompts=CONES, min_score=0.4, masks=True, low=0.0, high=1.0),
     "siglip": ZeroShot(positive=("cones on a road", "a digger"), negative=("a road", "a house")),
-    "depth_anything": Depth(height=0.02),
+    "depth_anything": Depth(height=0.02, low=0.0, high=1.0),
 }
 
 

@@ -99,10 +99,13 @@ def _print(path: Path, verdict: Verdict, spec: ResolvedCascade, *, detailed: boo
         f"{verdict.latency_ms:6.1f} ms  {printable(str(path))}{late}"
     )
     if detailed:
+        level = max(len(opinion.level) for opinion in verdict.opinions)
+        model = max(len(opinion.model) for opinion in verdict.opinions)
         for opinion in verdict.opinions:
-            typer.echo(f"     {opinion.level:<10} {opinion.model:<22} {_said(opinion)}  ({opinion.latency_ms:.1f} ms)")
+            who = f"{opinion.level:<{level}}  {opinion.model:<{model}}"
+            typer.echo(f"     {who}  {_said(opinion)}  ({opinion.latency_ms:.1f} ms)")
             if opinion.evidence is not None:
-                typer.echo(printable(f"                saw {_saw(opinion.evidence)}"))
+                typer.echo(printable(f"     {'':<{level}}  saw {_saw(opinion.evidence)}"))
         for reason in verdict.reasons:
             typer.echo(f"     {reason}")
     if shown:

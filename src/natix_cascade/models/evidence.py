@@ -12,7 +12,17 @@ from natix_cascade.decide.evidence import Box, Evidence
 from natix_cascade.models.boxes import Found
 from natix_cascade.spec.task import Tell
 
-__all__ = ["MASK_SIDE", "judge_boxes", "judge_text", "noisy_or", "read_regions", "small_mask", "terms_in", "to_boxes"]
+__all__ = [
+    "MASK_SIDE",
+    "judge_boxes",
+    "judge_text",
+    "noisy_or",
+    "read_regions",
+    "small_mask",
+    "terms_in",
+    "to_boxes",
+    "within",
+]
 
 MASK_SIDE = 256
 """Most pixels of a mask's longer side: evidence is for looking at, not for measuring."""
@@ -38,6 +48,11 @@ def noisy_or(chances: Iterable[float]) -> float:
     return min(1.0, max(0.0, 1.0 - nothing))
 
 
+def within(seen: float, low: float, high: float) -> float:
+    """P from what was seen (0 nothing, 1 something certain): no evidence need not be evidence of absence."""
+    return low + (high - low) * seen
+
+
 def to_boxes(found: Found, labels: Sequence[str]) -> tuple[Box, ...]:
     """Boxes whose corners are shares of the picture, clipped to it."""
     clipped = np.clip(found.corners, 0.0, 1.0).tolist()
@@ -48,7 +63,13 @@ def to_boxes(found: Found, labels: Sequence[str]) -> tuple[Box, ...]:
 
 
 def judge_boxes(
-    found: Found, labels: Sequence[str], weights: Mapping[str, float], *, mask: NDArray[np.bool_] | None = None
+    found: Found,
+    labels: Sequence[str],
+    weights: Mapping[str, float],
+    *,
+    low: float = 0.0,
+    high: float = 1.0,
+    mask: NDArray[np.bool_] | None = None,
 ) -> tuple[float, Evidence]:
     """P(positive) of one picture from its boxes, and those that speak for it.
 
@@ -60,12 +81,14 @@ def judge_boxes(
         Names of the columns.
     weights : mapping
         Label to how strongly one certain box of it speaks for the positive class; others are no evidence.
+    low, high : float
+        P when nothing is seen, and when something certain is.
     mask : NDArray or None
         ``(h, w)``, to be shown.
     """
     boxes = [box for box in to_boxes(found, labels) if box.label in weights]
-    score = noisy_or(weights[box.label] * box.score for box in boxes)
-    return score, Evidence(boxes=tuple(boxes[:_MOST_SHOWN]), mask=mask)
+    seen = noisy_or(weights[box.label] * box.score for box in boxes)
+    return within(seen, low, high), Evidence(boxes=tuple(boxes[:_MOST_SHOWN]), mask=mask)
 
 
 def terms_in(text: str, terms: Iterable[str]) -> list[str]:
@@ -77,8 +100,8 @@ def terms_in(text: str, terms: Iterable[str]) -> list[str]:
 def judge_text(task: Tell, text: str, boxes: tuple[Box, ...] = ()) -> tuple[float, Evidence]:
     """P(positive) of one picture from what a model wrote about it."""
     found = terms_in(text, task.terms)
-    score = noisy_or(task.terms[term] for term in found) if found else task.base
-    return score, Evidence(boxes=boxes[:_MOST_SHOWN], text=text or None)
+    seen = noisy_or(task.terms[term] for term in found)
+    return within(seen, task.low, task.high), Evidence(boxes=boxes[:_MOST_SHOWN], text=text or None)
 
 
 def read_regions(answer: str) -> tuple[str, tuple[Box, ...]]:

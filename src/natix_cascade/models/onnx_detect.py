@@ -86,7 +86,9 @@ class DetectionReader:
         evidence: list[Evidence | None] = []
         for index, size in enumerate(sizes):
             found = self._place(self._decode(results, index), size)
-            scores[index], said = judge_boxes(found, self._task.labels, self._task.evidence)
+            scores[index], said = judge_boxes(
+                found, self._task.labels, self._task.evidence, low=self._task.low, high=self._task.high
+            )
             evidence.append(said)
         return Answers(scores, evidence=tuple(evidence))
 

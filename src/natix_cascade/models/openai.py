@@ -229,10 +229,10 @@ def endpoint_of(card: ModelCard, options: LoadOptions) -> Endpoint:
     """
     servers = servers_of(card, options.endpoints)
     if not servers:
-        known = options.endpoints.models if options.endpoints is not None else {}
-        named = f"the endpoints file names {', '.join(known)}" if known else "there is no endpoints file"
+        if options.endpoints is not None:
+            raise ModelError(f"model {card.name!r} has no server: add {_base(card.name)} to the endpoints file")
         raise ModelError(
-            f"model {card.name!r} has no server: {named}; write 'models: {{{_base(card.name)}: "
+            f"model {card.name!r} has no server: write 'models: {{{_base(card.name)}: "
             "[{url: http://127.0.0.1:8000/v1}]}' into a file and name it with --endpoints or NATIX_CASCADE_ENDPOINTS"
         )
     return servers[options.replica % len(servers)]

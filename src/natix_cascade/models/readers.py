@@ -20,7 +20,7 @@ from natix_cascade.errors import ModelError
 from natix_cascade.models.boxes import Found, corners, decode_detr, sigmoid
 from natix_cascade.models.classify import check_classes, read_scores
 from natix_cascade.models.depth import chance_of_share, standing
-from natix_cascade.models.evidence import MASK_SIDE, judge_boxes, judge_text, read_regions, small_mask
+from natix_cascade.models.evidence import MASK_SIDE, judge_boxes, judge_text, read_regions, small_mask, within
 from natix_cascade.models.torch import Workbench, read_tensors
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.task import Depth, Detect, Find, Task, Tell, ZeroShot
@@ -125,7 +125,12 @@ class Detector:
                 "mend labels under task"
             )
         each = zip(logits, boxes, strict=True)
-        return [judge_boxes(decode_detr(*one, min_score=task.min_score), self._labels, task.evidence) for one in each]
+        return [
+            judge_boxes(
+                decode_detr(*one, min_score=task.min_score), self._labels, task.evidence, low=task.low, high=task.high
+            )
+            for one in each
+        ]
 
 
 class Grounder:
@@ -155,8 +160,10 @@ class Grounder:
         out = self._network.module(pixel_values=pixels, **text)
         tokens, boxes = sigmoid(_array(out.logits)), _array(out.pred_boxes)
         scores = np.stack([tokens[:, :, span].max(axis=2) for span in self._spans], axis=2)
-        each = zip(scores, boxes, strict=True)
-        return [judge_boxes(self._best(*one), self._prompts, self._task.prompts) for one in each]
+        each, task = zip(scores, boxes, strict=True), self._task
+        return [
+            judge_boxes(self._best(*one), self._prompts, task.prompts, low=task.low, high=task.high) for one in each
+        ]
 
     def _best(self, scores: NDArray[np.float64], boxes: NDArray[np.float64]) -> Found:
         """Each query's best prompt."""
@@ -200,8 +207,10 @@ class Segmenter:
         boxes = np.concatenate([found.corners for found in finds])
         scores = np.concatenate([found.scores for found in finds])
         labels = np.concatenate([found.labels for found in finds])
-        mask = small_mask(_array(logits) > 0) if self._task.masks else None
-        return judge_boxes(_strongest(boxes, scores, labels, 0.0), self._prompts, self._task.prompts, mask=mask)
+        task = self._task
+        mask = small_mask(_array(logits) > 0) if task.masks else None
+        found = _strongest(boxes, scores, labels, 0.0)
+        return judge_boxes(found, self._prompts, task.prompts, low=task.low, high=task.high, mask=mask)
 
 
 class Comparer:
@@ -252,7 +261,8 @@ class Surveyor:
             inverse = 1.0 / np.maximum(one, 1e-3) if self._metric else one
             share, mask = standing(inverse, self._task.height)
             text = f"something stands on {share:.0%} of the road"
-            said.append((chance_of_share(share, self._task.half), Evidence(text=text, mask=small_mask(mask))))
+            seen = within(chance_of_share(share, self._task.half), self._task.low, self._task.high)
+            said.append((seen, Evidence(text=text, mask=small_mask(mask))))
         return said
 
 

@@ -31,7 +31,9 @@ class Classify(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detect(Spec):
-    """Boxes of a fixed set of labels; P = 1 - product over boxes of (1 - weight of the label * score of the box).
+    """Boxes of a fixed set of labels, each as strong as its label's weight times its score.
+
+    What is seen is 1 - product over boxes of (1 - weight * score); P goes from `low` (nothing) to `high` (certain).
 
     Attributes
     ----------
@@ -46,6 +48,8 @@ class Detect(Spec):
         ``pred_boxes`` ``(n, queries, 4)`` centre and size in 0 to 1.
     min_score : float
         Weaker boxes are no evidence.
+    low, high : float
+        P when nothing is seen, and when something certain is: a detector that knows no cones says little either way.
     """
 
     kind: Literal["detect"] = "detect"
@@ -53,11 +57,13 @@ class Detect(Spec):
     labels: tuple[str, ...] = ()
     layout: Literal["yolo", "yolo_end_to_end", "detr"] = "detr"
     min_score: Probability = 0.25
+    low: Probability = 0.05
+    high: Probability = 0.97
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Find(Spec):
-    """Boxes or masks of what is named in words; P as for `Detect`, every prompt with its weight.
+    """Boxes or masks of what is named in words; P as for `Detect`, with a weight for every prompt.
 
     Attributes
     ----------
@@ -67,17 +73,21 @@ class Find(Spec):
         Weaker finds are no evidence.
     masks : bool
         Also say which pixels.
+    low, high : float
+        As in `Detect`.
     """
 
     kind: Literal["find"] = "find"
     prompts: dict[str, Probability]
     min_score: Probability = 0.3
     masks: bool = False
+    low: Probability = 0.05
+    high: Probability = 0.97
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tell(Spec):
-    """Text about or in the picture; P = 1 - product over the terms that occur in it of (1 - weight).
+    """Text about or in the picture; P as for `Detect`, with a weight for every term that occurs in it.
 
     Attributes
     ----------
@@ -85,8 +95,8 @@ class Tell(Spec):
         What the model is told, such as Florence-2's ``<DETAILED_CAPTION>`` or ``<OCR_WITH_REGION>``.
     terms : dict
         Words (lower case, matched as whole words) to weight.
-    base : float
-        P when no term occurs.
+    low, high : float
+        As in `Detect`.
     max_tokens : int
         Most tokens of text.
     """
@@ -94,7 +104,8 @@ class Tell(Spec):
     kind: Literal["tell"] = "tell"
     prompt: str
     terms: dict[str, Probability]
-    base: Probability = 0.1
+    low: Probability = 0.1
+    high: Probability = 0.97
     max_tokens: Annotated[int, Ge(1)] = 64
 
 
@@ -122,12 +133,16 @@ class Depth(Spec):
     height : float
         How far (in units of the plane's own inverse depth) a pixel must stand out.
     half : float
-        The share of the road at which P is one half.
+        The share of the road at which P is half-way from `low` to `high`.
+    low, high : float
+        As in `Detect`.
     """
 
     kind: Literal["depth"] = "depth"
     height: Annotated[float, Gt(0)] = 0.15
     half: Annotated[float, Interval(gt=0, lt=1)] = 0.2
+    low: Probability = 0.3
+    high: Probability = 0.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
