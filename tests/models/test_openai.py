@@ -286,9 +286,15 @@ def test_a_url_that_leads_nowhere_says_so() -> None:
         model.close()
 
 
-@pytest.mark.parametrize("endpoints", [None, Endpoints(models={"other": (Endpoint(url="http://127.0.0.1:1/v1"),)})])
-def test_without_a_server_it_says_how_to_name_one(endpoints: Endpoints | None) -> None:
-    with pytest.raises(ModelError, match=r"models: \{tiny: \[\{url: .*NATIX_CASCADE_ENDPOINTS") as caught:
+@pytest.mark.parametrize(
+    ("endpoints", "says"),
+    [
+        (None, r"models: \{tiny: \[\{url: .*NATIX_CASCADE_ENDPOINTS"),
+        (Endpoints(models={"other": (Endpoint(url="http://127.0.0.1:1/v1"),)}), "add tiny to the endpoints file"),
+    ],
+)
+def test_without_a_server_it_says_how_to_name_one(endpoints: Endpoints | None, says: str) -> None:
+    with pytest.raises(ModelError, match=says) as caught:
         OpenAIModel(ask_card(), Path(), LoadOptions(endpoints=endpoints))
     assert "\n" not in str(caught.value)
 
