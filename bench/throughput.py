@@ -210,7 +210,7 @@ def without(known: Rates, free: Sequence[str]) -> Rates:
 def work_shares(stages: Sequence[Stage]) -> dict[str, float]:
     """Share of a picture's time on the GPU that goes to each model, the largest first."""
     each = {s.model: work_of([replace(stage, stations=(s,))]) for stage in stages for s in stage.stations}
-    each["the slowest three"] = sum(time for model, time in each.items() if model.partition(":")[0] in SLOWEST)
+    each["slowest_three"] = sum(time for model, time in each.items() if model.partition(":")[0] in SLOWEST)
     return {name: time / work_of(stages) for name, time in sorted(each.items(), key=lambda item: -item[1])}
 
 

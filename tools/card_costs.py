@@ -1,8 +1,8 @@
 """Write what one answer costs into the catalogue's cards, from the tables that were measured on one GPU.
 
 The dollars are the GPU's hour divided by the pictures that it answers in an hour, in full batches, at the input that
-the card feeds its model: the most that can be had of it. The multiply-accumulates are those of bench/gpu_macs.py. A card
-of the catalogue whose model was not measured has no cost (see `unmeasured`).
+the card feeds its model: the most that can be had of it. The multiply-accumulates are those of bench/gpu_macs.py. A
+card of the catalogue whose model was not measured has no cost (see `unmeasured`).
 
 After it: ``python -c "from natix_cascade.spec.library import write_bundle; write_bundle()"`` and ``make docs``.
 """
