@@ -165,7 +165,7 @@ def _stack(rows: Sequence[Row], process: str, function: str) -> str:
 
 
 def _rate(groups: Groups, key: Key) -> float:
-    return median(row["pictures_per_s"] for row in groups[key])
+    return float(median(row["pictures_per_s"] for row in groups[key]))
 
 
 def _gain(groups: Groups, key: Key) -> float:
