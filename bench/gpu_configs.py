@@ -140,6 +140,11 @@ def lay_out(folder: Path, name: str) -> dict[str, int]:
     return {word: ids[word] for word in ANSWERS}
 
 
+def config(name: str) -> dict[str, Any]:
+    """Return a model's configuration, without the tokenizer whose numbers it names."""
+    return _config(MODELS[name], dict.fromkeys(_SPECIAL, 0))
+
+
 def _config(model: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Any]:
     experts = "num_experts" in model["text"]
     kind = "qwen3_vl_moe" if experts else "qwen3_vl"

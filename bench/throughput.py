@@ -7,8 +7,9 @@ leave at "Level 1-2". Taken at its best: all of them after level 1. Of the rest,
 Everything that is not known is taken in the design's favour: each model stands on both GPUs, whatever the memory; in
 the closed form batches are full; the network, the processors and the exits' arithmetic are free; JPEG decoding runs
 beside the models, on engines of its own. A model that was not measured has a stand-in, the measured one that is most
-like it (see throughput_rates.py); `others_free` lets those models cost nothing instead, and `level_0_alone` has only
-the one model of level 0 that was measured: bounds that no stand-in can be blamed for.
+like it, a VLM the line through the two that were measured (see throughput_rates.py); `others_free` lets those models
+cost nothing instead, and `level_0_alone` has only the faster model of level 0: bounds that no stand-in can be blamed
+for. VLMs are asked about pictures of 224 x 224; `large` asks them about 640 x 448, which is what their cards feed them.
 
 The simulation lets pictures through one by one with the same rates: `saturated` keeps 4096 under way, `open` lets them
 come at random at 35,000/s. Models on one GPU take turns, and a batch waits at most 20 ms for company. It is compared
@@ -33,8 +34,8 @@ from natix_cascade.plan.stages import Stage, Station, reach_of, stages_of
 from natix_cascade.plan.throughput import needed_rate, needed_reach, predict, work_of
 from natix_cascade.spec.build import plain
 from natix_cascade.spec.cascade import CascadeSpec, LevelSpec, MemberSpec
-from natix_cascade.spec.library import find_cascade
-from throughput_rates import DECODE, GATES, rates
+from natix_cascade.spec.library import bundle, find_cascade
+from throughput_rates import BEFORE, DECODE, GATES, LARGE, rates
 
 CLAIM = {"low": 35_000, "high": 45_000, "latency_ms_low": 18, "latency_ms_high": 25}
 WANTED = CLAIM["low"]
@@ -46,6 +47,8 @@ LEAVING: dict[str, dict[str, float]] = {
     "all_after_level_1": {"detection": 1.0},
     "all_through": {},
 }
+SLOWEST = ("grounding-dino-base", "sam3", "florence-2-large")
+"""The slowest three that run in process, measured in plain PyTorch: `slowest_free` lets them cost nothing."""
 PASSING = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 LEAN = (("mobilenetv4-s", 1.0), ("vit-b16", 0.1), ("dinov3-vith16plus", 0.02), ("qwen3-vl-4b", 0.002))
 """A line of four models, and the share of the pictures that each would see."""
@@ -122,13 +125,14 @@ def share_each(known: Rates) -> dict[str, Any]:
             "assumed": rate.assumed,
             "share_at_claim": min(len(GPUS) * rate.per_second / WANTED, 1.0),
             "batch_ms": rate.ms[rate.best_batch],
+            "single_ms": rate.ms.get(1),
             "source": rate.source,
         }
         for name, rate in sorted(known.models.items(), key=lambda item: -item[1].per_second)
     }
 
 
-def measure(known: Rates, *, quick: bool) -> dict[str, Any]:
+def measure(known: Rates, large: Rates, *, quick: bool) -> dict[str, Any]:
     """All figures."""
     cascade = find_cascade("dual-h100")[0]
     one_vlm = replace(
@@ -138,10 +142,13 @@ def measure(known: Rates, *, quick: bool) -> dict[str, Any]:
     pictures = 24_000 if quick else 80_000
     cases = {name: design(cascade, known, leaving) for name, leaving in LEAVING.items()}
     cases["one_vlm"] = design(one_vlm, known, STATED)
+    cases["large"] = design(cascade, large, STATED)
     sure = Rates(models={name: rate for name, rate in known.models.items() if not rate.assumed})
     cases["others_free"] = design(cascade, sure, STATED)
     cases["level_0_alone"] = line((("dinov3-vith16plus", 1.0),), sure)
+    cases["slowest_free"] = design(cascade, without(known, SLOWEST), STATED)
     found: dict[str, Any] = {name: told(stages) for name, stages in cases.items()}
+    found["stated"]["work_shares"] = work_shares(cases["stated"])
     for name in ("stated", "all_after_level_1"):
         found[name]["saturated"] = simulated(cases[name], rate=None, pictures=pictures)
     full = design(cascade, known, STATED)
@@ -160,7 +167,7 @@ def measure(known: Rates, *, quick: bool) -> dict[str, Any]:
     grid = [
         {
             "pass": share,
-            "full": told(gated(GATES[0], design(cascade, known, STATED, share), known)),
+            "full": told(gated(next(iter(GATES)), design(cascade, known, STATED, share), known)),
             "lean": told([lean[0], *(replace(s, reach=s.reach / lean[1].reach * share) for s in lean[1:])]),
         }
         for share in PASSING
@@ -172,6 +179,9 @@ def measure(known: Rates, *, quick: bool) -> dict[str, Any]:
             for size, rate in DECODE.items()
         },
         "models": share_each(known),
+        "large": {name: large.models[name].per_second for name in known.models if is_served(name)},
+        "before": BEFORE,
+        "compiled_would_be": {name: rate / known.models[name].per_second for name, rate in BEFORE.items()},
         "measured": sum(not known.models[card].assumed for card in cards(cascade)),
         "assumed": sum(known.models[card].assumed for card in cards(cascade)),
         "design": found,
@@ -192,6 +202,23 @@ def measure(known: Rates, *, quick: bool) -> dict[str, Any]:
     }
 
 
+def without(known: Rates, free: Sequence[str]) -> Rates:
+    """The same, with some models that cost nothing."""
+    return replace(known, models={name: rate for name, rate in known.models.items() if name not in free})
+
+
+def work_shares(stages: Sequence[Stage]) -> dict[str, float]:
+    """Share of a picture's time on the GPU that goes to each model, the largest first."""
+    each = {s.model: work_of([replace(stage, stations=(s,))]) for stage in stages for s in stage.stations}
+    each["slowest_three"] = sum(time for model, time in each.items() if model.partition(":")[0] in SLOWEST)
+    return {name: time / work_of(stages) for name, time in sorted(each.items(), key=lambda item: -item[1])}
+
+
+def is_served(name: str) -> bool:
+    """Whether a model of the catalogue is asked over HTTP."""
+    return name in bundle().cards and bundle().cards[name].is_remote
+
+
 def cards(cascade: CascadeSpec) -> list[str]:
     """Cards of a cascade, each once."""
     names = [member.model.partition(":")[0] for level in cascade.levels for member in level.members]
@@ -204,7 +231,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=Path(__file__).parents[1] / "docs", help="where the page is")
     arguments = parser.parse_args()
     known = rates()
-    figures = measure(known, quick=arguments.quick)
+    figures = measure(known, rates(size=LARGE), quick=arguments.quick)
     table(
         ["", "pictures/s", "H100s for 35,000/s", "bound by", "simulated"],
         [

@@ -106,6 +106,7 @@ def _gpus(figures: Mapping[str, Any]) -> Drawing:
     rows = [
         ("the design, at the share it states", design["stated"]["h100s"], "full"),
         ("the same with one VLM of six at level 3", design["one_vlm"]["h100s"], "full"),
+        ("without its three slowest models", design["slowest_free"]["h100s"], "full"),
         ("all pictures leave after level 1", design["all_after_level_1"]["h100s"], "full"),
         ("behind a gate that passes 10 %", grid[0.1]["full"]["h100s"], "full"),
         ("behind a gate that passes 1 %", grid[0.01]["full"]["h100s"], "full"),
