@@ -89,6 +89,8 @@ bench: $(VENV)/.dev ## Measure every claim; needs labelled pictures (MANIFEST=..
 	$(BIN)/python bench/planner_speed.py
 	$(BIN)/natix-cascade record $(MANIFEST) --split test --augment L0..L3 --out runs/test.parquet --fresh
 	$(BIN)/python bench/planner_embedded.py runs/test.parquet
+	$(BIN)/python bench/placement.py
+	$(BIN)/python bench/throughput.py
 
 bench-service: $(VENV)/.dev $(MINER_VENV)/.miner ## Measure the service: load beside its peers, chaos, the subnet (needs wrk and redis-server)
 	$(BIN)/python bench/service_load.py $(MANIFEST)
@@ -102,9 +104,10 @@ train: $(TRAIN_VENV)/.train ## Train and package the shipped models from MANIFES
 	$(TRAIN_VENV)/bin/python -m natix_cascade.learn train $(MANIFEST)
 	$(TRAIN_VENV)/bin/python -m natix_cascade.learn package $(MANIFEST)
 
-docs: $(VENV)/.dev ## Write the JSON schemas that editors use, and the page of the catalogue
+docs: $(VENV)/.dev ## Write the JSON schemas that editors use, and the pages of the catalogue and of its rates
 	$(BIN)/natix-cascade spec schema --out docs/reference/schema
 	$(BIN)/python tools/catalogue_page.py
+	$(BIN)/python tools/gpu_page.py
 
 clean: ## Remove what the verbs made
 	rm -rf $(VENV) $(TRAIN_VENV) $(MINER_VENV) $(VLLM_VENV) demo-out rehearsal .pytest_cache .mypy_cache .ruff_cache .hypothesis

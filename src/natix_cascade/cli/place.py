@@ -166,7 +166,7 @@ def _design(picture: Path | None, *, as_json: bool) -> None:
         for item in found:
             typer.echo(f"{'holds ' if item.holds else 'BREAKS'} {item.said}\n       {item.sum}")
         typer.echo(
-            "The design's own table of GPU memory is not to be had (its section is empty in the document); these are "
+            "The design's own table of GPU memory is missing; these are "
             "its statements\nelsewhere, added up from the cards. What does fit: natix-cascade place dual-h100 --gpus "
             "2xH100-80GB"
         )
