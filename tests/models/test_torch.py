@@ -80,7 +80,7 @@ def test_wrong_weights_are_named(tmp_path: Path) -> None:
     model = bright_adfnet(tmp_path)
     tensors = load_file(str(tmp_path / "model.safetensors"))
     card = model.card
-    with pytest.raises(ModelError, match=r"no weights at .*; get them with: natix-cascade models fetch owl"):
+    with pytest.raises(ModelError, match=r"no weights at .*; how they come there: natix-cascade models show owl"):
         load_model(card, tmp_path / "nowhere", CPU)
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,6 +44,9 @@ def rehearse(
     vision-language models, and asks every member about every picture. Exit code 1 when a member did not answer. What
     the verdicts say means nothing: the weights are random. Needs the torch extra.
     """
+    missing = [name for name in ("torch", "transformers", "onnx", "fastapi") if importlib.util.find_spec(name) is None]
+    if missing:
+        fail(f"a rehearsal needs {', '.join(missing)}: pip install 'natix-cascade[rehearse]'")
     from natix_cascade.rehearse.rehearsal import rehearse as play
 
     program = None if without_vllm else _program(vllm)

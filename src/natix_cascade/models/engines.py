@@ -50,12 +50,21 @@ def load_model(card: ModelCard, weights: Path, options: LoadOptions | None = Non
         verify_weights(card, weights)
     elif not card.is_remote and not weights.exists():
         raise ModelError(
-            f"model {card.name!r}: no weights at {weights}; get them with: natix-cascade models fetch {card.name} "
-            "(or set NATIX_CASCADE_MODELS to the folder that holds them)"
+            f"model {card.name!r}: no weights at {weights}; {_how_to_get(card)} (or set NATIX_CASCADE_MODELS to the "
+            "folder that holds them)"
         )
     module, name = target.split(":")
     engine = getattr(importlib.import_module(module), name)
     return cast("Model", engine(card, weights, options or LoadOptions()))
+
+
+def _how_to_get(card: ModelCard) -> str:
+    name, source = card.name.partition(":")[0], card.source
+    if source is not None and source.link is not None and source.link.kind == "checkpoint":
+        return "link what your training project made: natix-cascade models link OUTPUTS"
+    if source is not None and source.identifier and source.files:
+        return f"get them with: natix-cascade models fetch {name}"
+    return f"how they come there: natix-cascade models show {name}"
 
 
 def verify_weights(card: ModelCard, weights: Path) -> None:
