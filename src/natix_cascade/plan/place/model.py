@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 __all__ = ["Solution", "solve"]
+
+_ROUNDING = 1e-6
 
 _WORKERS = 1
 _SHARES = (0.6, 0.2, 0.2)
@@ -215,8 +218,9 @@ class _Program:
                 f"the solver found no placement in {seconds:.1f} s ({solver.status_name(status)}); allow more seconds"
             )
         self._hint = [(take, int(solver.value(take))) for row in self._takes for take in row]
-        bound = solver.best_objective_bound
-        return _Run(round(solver.objective_value), int(bound), status == self._library.OPTIMAL)
+        best = round(solver.objective_value)
+        bound = math.floor(solver.best_objective_bound + _ROUNDING)  # the objective is an integer, told as a float
+        return _Run(best, max(best, bound), status == self._library.OPTIMAL)
 
     def chosen(self) -> tuple[Option | None, ...]:
         """What the last run found."""
