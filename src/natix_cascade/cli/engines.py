@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from natix_cascade.engines.check import Checked, Problem
     from natix_cascade.engines.server import Command, ServerPlans
     from natix_cascade.engines.wishes import ServerOptions
+    from natix_cascade.plan.place import Machine
 
 __all__ = ["app"]
 
@@ -139,8 +140,11 @@ def plan(
     if adapters is not None:
         wishes["adapters"] = None if adapters == "none" else adapters
     checkpoints = _named(checkpoint, "quantized") | _named(modelopt, "modelopt")
-    options = _options(settings, wishes, checkpoints, gpus)
-    made = _planned(cascade, placement, gpus, options, cards)
+    from natix_cascade.plan.place import read_machine
+
+    machine = read_machine(gpus)
+    options = _options(settings, wishes, checkpoints, machine)
+    made = _planned(cascade, placement, machine, options, cards)
     if out is not None:
         _write(out, made)
     if endpoints is not None:
@@ -253,10 +257,9 @@ def _pair(text: str, wanted: str) -> tuple[str, str]:
 
 
 def _options(
-    settings: Path | None, wishes: dict[str, Any], checkpoints: dict[str, dict[str, str]], gpus: str
+    settings: Path | None, wishes: dict[str, Any], checkpoints: dict[str, dict[str, str]], machine: Machine
 ) -> ServerOptions:
     from natix_cascade.engines.wishes import ServerOptions
-    from natix_cascade.plan.place import read_machine
     from natix_cascade.spec.files import read_spec, validate
     from natix_cascade.spec.parse import parse
 
@@ -266,22 +269,21 @@ def _options(
         base = dict(parse(settings).data)
     if checkpoints:
         wishes = {**wishes, "checkpoints": {**base.get("checkpoints", {}), **checkpoints}}
-    least = min((gpu.memory for gpu in read_machine(gpus).gpus), default=0) / 1e9
+    least = min((gpu.memory for gpu in machine.gpus), default=0) / 1e9
     return validate(ServerOptions, {"gpu_gb": least, **base, **wishes}, source="options")
 
 
 def _planned(
-    cascade: str, placement: Path | None, gpus: str, options: ServerOptions, cards: Path | None
+    cascade: str, placement: Path | None, machine: Machine, options: ServerOptions, cards: Path | None
 ) -> ServerPlans:
     from natix_cascade.engines.planning import remarks_on, servers
     from natix_cascade.engines.server import ServerPlans
     from natix_cascade.engines.wishes import Placement
-    from natix_cascade.plan.place import Wish, place, read_machine
+    from natix_cascade.plan.place import Wish, place
     from natix_cascade.spec.files import read_spec, validate
     from natix_cascade.spec.library import load_cascade
 
     resolved, _ = load_cascade(cascade, policy="none", cards=cards)
-    machine = read_machine(gpus)
     if placement is None:
         wish = Wish(
             concurrency=options.max_num_seqs, batched_tokens=options.max_batched_tokens, precisions=("bf16", "fp8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
@@ -241,7 +242,7 @@ def try_outage(
         failed = {opinion.model for opinion in verdict.opinions if opinion.failure is not None}
         if not failed & set(models):
             break
-        threading.Event().wait(0.5)  # the breakers' own time
+        time.sleep(0.5)  # the breakers' own time
     else:
         tries = -1
     return Outage(tuple(models), sum(v.degraded for v in away), len(away), tuple(sorted(opened)), tries)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from natix_cascade.decide.evidence import Box
 from natix_cascade.decide.verdict import Verdict
 from natix_cascade.errors import CascadeError
 from natix_cascade.files import write_whole
@@ -111,7 +112,7 @@ def explain(
     return np.array(canvas)
 
 
-def mark_evidence(pixels: Pixels, verdict: Verdict) -> Pixels:
+def mark_evidence(pixels: Pixels, verdict: Verdict, boxes: tuple[Box, ...] | None = None) -> Pixels:
     """Lay heat map, masks and boxes of a verdict over its picture.
 
     Parameters
@@ -120,6 +121,8 @@ def mark_evidence(pixels: Pixels, verdict: Verdict) -> Pixels:
         (H, W, 3), uint8, upright, at any size.
     verdict : Verdict
         Whose evidence is shown.
+    boxes : tuple of Box, optional
+        What `natix_cascade.report.seen.seen_boxes` returned, where it was asked before.
 
     Returns
     -------
@@ -127,7 +130,7 @@ def mark_evidence(pixels: Pixels, verdict: Verdict) -> Pixels:
         (H, W, 3), uint8; the same array where there is nothing to show.
     """
     heat = verdict.heat_map
-    return draw_seen(pixels if heat is None else heat_overlay(pixels, heat), verdict)
+    return draw_seen(pixels if heat is None else heat_overlay(pixels, heat), verdict, boxes)
 
 
 def heat_overlay(pixels: Pixels, heat: NDArray[np.floating]) -> Pixels:

@@ -47,7 +47,7 @@ def _of_level(seen: dict[str, Evidence]) -> tuple[Box, ...]:
     return tuple(box for evidence in seen.values() for box in evidence.boxes)
 
 
-def draw_seen(pixels: Pixels, verdict: Verdict) -> Pixels:
+def draw_seen(pixels: Pixels, verdict: Verdict, boxes: tuple[Box, ...] | None = None) -> Pixels:
     """Draw masks and boxes.
 
     Parameters
@@ -56,6 +56,8 @@ def draw_seen(pixels: Pixels, verdict: Verdict) -> Pixels:
         (H, W, 3), uint8, the upright picture at any size.
     verdict : Verdict
         Whose opinions' evidence is drawn.
+    boxes : tuple of Box, optional
+        What `seen_boxes` returned, where it was asked before.
 
     Returns
     -------
@@ -63,7 +65,7 @@ def draw_seen(pixels: Pixels, verdict: Verdict) -> Pixels:
         (H, W, 3), uint8; the same array where there is nothing to draw.
     """
     masks = [o.evidence.mask for o in verdict.opinions if o.evidence is not None and o.evidence.mask is not None]
-    chosen = seen_boxes(verdict)
+    chosen = seen_boxes(verdict) if boxes is None else boxes
     if not masks and not chosen:
         return pixels
     height, width = pixels.shape[:2]

@@ -191,13 +191,13 @@ def _explanation(content: bytes, verdict: Verdict, limits: Limits) -> dict[str, 
     from natix_cascade.report.seen import seen_boxes  # noqa: PLC0415
 
     picture = _shown(decode(content, limits=limits, short_side=_SHOWN_SIDE))
-    heat = verdict.heat_map
+    heat, boxes = verdict.heat_map, seen_boxes(verdict)
     plain = _data_url(picture)
     return {
-        "boxes": [box.as_dict() for box in seen_boxes(verdict)],
+        "boxes": [box.as_dict() for box in boxes],
         "heat_map": None if heat is None else np.round(np.asarray(heat, np.float64), 3).tolist(),
         "picture": plain,
-        "marked_picture": plain if (marked := mark_evidence(picture, verdict)) is picture else _data_url(marked),
+        "marked_picture": plain if (marked := mark_evidence(picture, verdict, boxes)) is picture else _data_url(marked),
     }
 
 

@@ -10,6 +10,8 @@ from natix_cascade.engines.server import ServerPlan, ServerPlans
 
 __all__ = ["compose", "helm"]
 
+_HUB_CACHE = "/hub-cache"  # in the container: a volume that all servers share
+
 
 def compose(plans: ServerPlans, options: RenderOptions) -> str:
     """A compose file: one service a server, and one that puts a server to sleep where that is planned.
@@ -44,10 +46,10 @@ def _service(plan: ServerPlan, plans: ServerPlans, options: RenderOptions) -> di
         "image": image_of(plan, options),
         "entrypoint": [made.words[0]],
         "command": [_escaped(word) for word in made.words[1:]],
-        "environment": made.environment,
+        "environment": {**made.environment, "HF_HOME": _HUB_CACHE},
         "env_file": [{"path": options.secrets, "required": False}],
         "ports": [f"127.0.0.1:{plan.port}:{plan.port}"],
-        "volumes": ["hub-cache:/root/.cache/huggingface", *_folders(plan, options)],
+        "volumes": [f"hub-cache:{_HUB_CACHE}", *_folders(plan, options)],
         "working_dir": options.weights_root,
         "shm_size": "16gb",
         "ulimits": {"memlock": -1},
