@@ -208,6 +208,7 @@ def test_many_batches_leave_half_of_the_places_to_single_pictures(
 
         batches = [pool.submit(batch, number) for number in range(3)]
         eventually(lambda: in_flight() == 4)
+        time.sleep(0.5)  # one batch can take all four: the others must have come in too
         singles = [pool.submit(single, number) for number in range(4)]
         eventually(lambda: in_flight() == 8)
         assert client.post("/v1/infer", content=red).status_code == 503

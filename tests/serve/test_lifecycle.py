@@ -445,8 +445,8 @@ def test_status_adds_up_over_workers(make: Make, tmp_path: Path, white: bytes) -
             assert status["latency_ms"]["p50"] <= status["latency_ms"]["p99"]
             assert [each["model"] for each in status["breakers"]] == ["first", "second"]
             page = client.get("/metrics").text
-            assert re.search(r"^natix_verdict_seconds_count 40\.0$", page, re.MULTILINE)
-            assert re.search(r'^natix_exits_total\{answer="yes",level="level-1"\} 40\.0$', page, re.MULTILINE)
+            assert re.search(r"^cascade_agreement_ratio_count 40\.0$", page, re.MULTILINE)
+            assert re.search(r'^cascade_verdicts_total\{level="level-1",reason="\w+"\} 40\.0$', page, re.MULTILINE)
     service.stop()
 
 
@@ -463,7 +463,7 @@ def test_a_picture_that_nobody_waits_for_leaves_its_batch(
         assert client.post("/v1/infer", content=white).status_code == 200
         page = client.get("/metrics").text
     assert 'status="499"' in page
-    assert "natix_verdict_seconds_count 1.0" in page  # of the white one
+    assert "cascade_agreement_ratio_count 1.0" in page  # of the white one
     service.stop()
 
 

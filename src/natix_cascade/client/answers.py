@@ -156,6 +156,8 @@ class Answer:
         Sentences: why it ended there, what failed, who disagreed.
     cascade, policy : str
         ``name@version``.
+    exit_reason : str
+        Why it ended there, in one word; empty from an older service.
     explanation : Explanation or None
         Where it was asked for.
     feedback : tuple of Feedback
@@ -186,6 +188,7 @@ class Answer:
     reasons: tuple[str, ...]
     cascade: str
     policy: str
+    exit_reason: str
     explanation: Explanation | None
     feedback: tuple[Feedback, ...]
     raw: Mapping[str, Any] = field(repr=False, compare=False)
@@ -221,6 +224,7 @@ class Answer:
             reasons=tuple(data["reasons"]),
             cascade=data["cascade"],
             policy=data["policy"],
+            exit_reason=data.get("exit_reason", ""),
             explanation=None if explanation is None else Explanation.of(explanation),
             feedback=tuple(Feedback.of(each, verdict_id=data["verdict_id"]) for each in _listed(data.get("feedback"))),
             raw=data,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,12 @@ class Box:
         corners = [round(value, 4) for value in (self.x0, self.y0, self.x1, self.y1)]
         return {"label": self.label, "score": round(self.score, 4), "box": corners}
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `as_dict` wrote."""
+        x0, y0, x1, y1 = (float(value) for value in data["box"])
+        return cls(str(data["label"]), float(data["score"]), x0, y0, x1, y1)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
@@ -66,3 +73,8 @@ class Evidence:
         if self.mask is not None:
             parts["mask_share"] = round(float(self.mask.mean()), 4)
         return parts
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `as_dict` wrote; the mask is not in it."""
+        return cls(tuple(Box.from_dict(box) for box in data.get("boxes", ())), data.get("text"))

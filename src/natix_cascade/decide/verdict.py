@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from natix_cascade.decide.evidence import Evidence
 
 __all__ = ["Opinion", "Verdict"]
+
+_DETECTED = "_detected"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +38,12 @@ class Opinion:
         ``(h, w)`` evidence by place, in log-odds, when it was asked for and the model gives one.
     evidence : Evidence or None
         Boxes, text and masks, where the model gives them.
+    began_ms : float or None
+        When it was asked, counted from the beginning of the picture's way; None where many pictures were asked at once.
+    queue_ms : float or None
+        Of the latency, what passed before the model took the question up; None without an answer.
+    batch_size : int or None
+        Pictures that the model answered together; None without an answer.
     """
 
     model: str
@@ -47,6 +56,9 @@ class Opinion:
     failure: str | None = None
     heat_map: NDArray[np.float32] | None = field(default=None, repr=False)
     evidence: Evidence | None = None
+    began_ms: float | None = None
+    queue_ms: float | None = None
+    batch_size: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; the heat map is left out."""
@@ -58,7 +70,34 @@ class Opinion:
             "cost_usd": self.cost_usd,
             "failure": self.failure,
             **({"evidence": self.evidence.as_dict()} if self.evidence is not None else {}),
+            **({"began_ms": round(self.began_ms, 3)} if self.began_ms is not None else {}),
+            **({"queue_ms": round(self.queue_ms, 3)} if self.queue_ms is not None else {}),
+            **({"batch_size": self.batch_size} if self.batch_size is not None else {}),
         }
+
+    @classmethod
+    def from_dict(cls, model: str, data: Mapping[str, Any]) -> Self:
+        """Read what `as_dict` wrote; `gmacs`, the heat map and masks are not in it.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            It is not that.
+        """
+        evidence = data.get("evidence")
+        return cls(
+            model=model,
+            level=str(data["level"]),
+            score=_number(data["score"]),
+            probability=_number(data["probability"]),
+            latency_ms=float(data["latency_ms"]),
+            cost_usd=float(data["cost_usd"]),
+            failure=data["failure"],
+            evidence=None if evidence is None else Evidence.from_dict(evidence),
+            began_ms=_number(data.get("began_ms")),
+            queue_ms=_number(data.get("queue_ms")),
+            batch_size=data.get("batch_size"),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +132,9 @@ class Verdict:
         Why it ended there, what was skipped, what failed: sentences.
     cascade, policy : str
         ``name@version``.
+    exit_reason : str
+        Why it ended there, in one word: the exit rule that let it out (``threshold``, ``agreement``, ``window``), or
+        ``last_level``, ``deadline``, ``max_level`` (no level after it might be asked) or ``failure``.
     """
 
     id: str
@@ -112,9 +154,20 @@ class Verdict:
     reasons: tuple[str, ...]
     cascade: str
     policy: str
+    exit_reason: str = "last_level"
 
     def __bool__(self) -> bool:
         return self.detected
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether an opinion stands against the answer."""
+        return self.consensus_ratio < 1
+
+    @property
+    def failed_models(self) -> tuple[str, ...]:
+        """Who was asked and did not answer."""
+        return tuple(opinion.model for opinion in self.opinions if opinion.failure is not None)
 
     @property
     def heat_map(self) -> NDArray[np.float32] | None:
@@ -131,6 +184,7 @@ class Verdict:
             "confidence": self.confidence,
             "consensus_ratio": self.consensus_ratio,
             "exit_level": self.exit_level,
+            "exit_reason": self.exit_reason,
             "levels_executed": list(self.levels_executed),
             "model_predictions": {opinion.model: opinion.as_dict() for opinion in self.opinions},
             "latency_ms": round(self.latency_ms, 3),
@@ -141,3 +195,38 @@ class Verdict:
             "cascade": self.cascade,
             "policy": self.policy,
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `as_dict` wrote, whatever stands beside it; heat maps and masks are not in it.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            It is not that.
+        """
+        key = next((name for name in data if name.endswith(_DETECTED)), _DETECTED)
+        return cls(
+            id=str(data["id"]),
+            sha256=str(data["sha256"]),
+            question=key.removesuffix(_DETECTED),
+            detected=bool(data[key]),
+            probability=float(data["probability"]),
+            confidence=float(data["confidence"]),
+            consensus_ratio=float(data["consensus_ratio"]),
+            exit_level=str(data["exit_level"]),
+            levels_executed=tuple(data["levels_executed"]),
+            opinions=tuple(Opinion.from_dict(name, said) for name, said in data["model_predictions"].items()),
+            latency_ms=float(data["latency_ms"]),
+            cost_usd=float(data["cost_usd"]),
+            gmacs=float(data["gmacs"]),
+            degraded=bool(data["degraded"]),
+            reasons=tuple(data["reasons"]),
+            cascade=str(data["cascade"]),
+            policy=str(data["policy"]),
+            exit_reason=str(data.get("exit_reason", "")),
+        )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

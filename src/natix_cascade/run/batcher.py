@@ -263,6 +263,7 @@ class Batcher:
         self._predict(model, batch)
 
     def _predict(self, model: Model, batch: list[_Question]) -> None:
+        began = time.perf_counter()
         try:
             inputs = [model.prepare(item.pixels) for item in batch]
             answers = model.predict(inputs, explain=any(item.explain for item in batch))
@@ -277,7 +278,8 @@ class Batcher:
             return
         for index, item in enumerate(batch):
             latency = (time.perf_counter() - item.asked) * 1000
-            answer = one_answer(model, answers, index, latency, explain=item.explain)
+            queued = (began - item.asked) * 1000
+            answer = one_answer(model, answers, index, latency, explain=item.explain, queue_ms=queued)
             if isinstance(answer, ModelError):
                 item.future.set_exception(answer)
             else:

@@ -38,6 +38,10 @@ class Answer:
         What it saw.
     cost_usd : float or None
         Of this answer; None: as the card says.
+    queue_ms : float
+        Of the latency, what passed before the model took the question up.
+    batch_size : int
+        Questions that the model answered together with this one, itself included.
     """
 
     score: float | None
@@ -45,6 +49,8 @@ class Answer:
     heat_map: NDArray[np.float32] | None = None
     evidence: Evidence | None = None
     cost_usd: float | None = None
+    queue_ms: float = 0.0
+    batch_size: int = 1
 
 
 class Desk(Protocol):
@@ -137,7 +143,9 @@ def check_answers(model: Model, answers: Answers, wanted: int) -> None:
             raise ModelError(f"model {model.card.name!r} gave {len(parts)} {what} to {wanted} pictures")
 
 
-def one_answer(model: Model, answers: Answers, index: int, latency_ms: float, *, explain: bool) -> Answer | ModelError:
+def one_answer(
+    model: Model, answers: Answers, index: int, latency_ms: float, *, explain: bool, queue_ms: float = 0.0
+) -> Answer | ModelError:
     """One picture's share of a batch's answers, or what is wrong with it."""
     silent = answers.silent is not None and bool(answers.silent[index])
     score = None if silent else float(answers.scores[index])
@@ -150,6 +158,8 @@ def one_answer(model: Model, answers: Answers, index: int, latency_ms: float, *,
         heat_map=answers.heat_maps[index] if explain and answers.heat_maps is not None else None,
         evidence=answers.evidence[index] if answers.evidence is not None else None,
         cost_usd=float(answers.costs[index]) if answers.costs is not None else None,
+        queue_ms=queue_ms,
+        batch_size=len(answers.scores),
     )
 
 

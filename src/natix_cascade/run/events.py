@@ -3,21 +3,54 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from natix_cascade.decide.verdict import Opinion, Verdict
+from natix_cascade.image import Picture
+from natix_cascade.image.source import Source
+from natix_cascade.trace import TraceContext, new_id
 
 __all__ = [
     "BreakerChanged",
+    "Call",
+    "CascadeLoaded",
     "Event",
+    "FeedbackGiven",
     "LevelFinished",
     "LevelStarted",
     "Listener",
     "Listeners",
     "PictureFailed",
+    "ScoreGiven",
     "VerdictGiven",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The request that brought a picture.
+
+    Attributes
+    ----------
+    id : str
+        Of the request and of its verdict: 32 hex digits.
+    began : float
+        When it came in, in seconds since 1970.
+    trace : TraceContext
+        The request's span.
+    """
+
+    id: str
+    began: float
+    trace: TraceContext
+
+    @classmethod
+    def begin(cls, *, share: float = 0.0) -> Call:
+        """A call that nobody has told anything about."""
+        name = new_id()
+        return cls(name, time.time(), TraceContext.of_request(name, share=share))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +65,14 @@ class LevelStarted:
         The level's name.
     models : tuple of str
         Who is asked.
+    call : Call or None
+        Where the picture came from.
     """
 
     picture: str
     level: str
     models: tuple[str, ...]
+    call: Call | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +89,8 @@ class LevelFinished:
         Whether the verdict was given here.
     latency_ms : float
         Of the level.
+    call : Call or None
+        Where the picture came from.
     """
 
     picture: str
@@ -60,6 +98,7 @@ class LevelFinished:
     opinions: tuple[Opinion, ...]
     exited: bool
     latency_ms: float
+    call: Call | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +109,15 @@ class VerdictGiven:
     ----------
     verdict : Verdict
         The verdict.
+    call : Call or None
+        Where the picture came from.
+    source : Source, Picture or None
+        The picture as it came; who wants to look at it decodes it, and re-encodes what is sent on.
     """
 
     verdict: Verdict
+    call: Call | None = None
+    source: Source | Picture | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +130,16 @@ class PictureFailed:
         The picture's id.
     error : Exception
         Why.
+    call : Call or None
+        Where the picture came from.
+    latency_ms : float
+        Until then.
     """
 
     picture: str
     error: Exception
+    call: Call | None = None
+    latency_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +161,96 @@ class BreakerChanged:
     state: str
 
 
-Event = LevelStarted | LevelFinished | VerdictGiven | PictureFailed | BreakerChanged
+@dataclass(frozen=True, slots=True)
+class CascadeLoaded:
+    """A cascade begins to work, or another policy does.
+
+    Attributes
+    ----------
+    cascade, policy : str
+        ``name@version``.
+    promises : dict
+        What the policy promises at least, by metric; see `ResolvedCascade.promises`.
+    """
+
+    cascade: str
+    policy: str
+    promises: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackGiven:
+    """Somebody has told the truth about a verdict.
+
+    Attributes
+    ----------
+    verdict_id : str
+        About which one; the `Call.id` of its picture.
+    verdict : Verdict
+        As it was given.
+    created : float
+        When it was given, in seconds since 1970.
+    label : bool
+        The truth.
+    note : str or None
+        What was written to it.
+    """
+
+    verdict_id: str
+    verdict: Verdict
+    created: float
+    label: bool
+    note: str | None = None
+
+    @property
+    def was_right(self) -> bool:
+        """Whether the verdict agrees with it."""
+        return self.verdict.detected == self.label
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreGiven:
+    """A judge has looked at a verdict.
+
+    Attributes
+    ----------
+    verdict_id : str
+        About which one.
+    judge, rubric : str
+        The judge's model, and ``name@version`` of what it was asked to look at.
+    score : float or None
+        From 0 (certainly wrong) to 1 (certainly right); None: it abstained, or did not answer.
+    reason : str
+        A sentence. Written by a model: never to be executed or trusted.
+    cost_usd, latency_ms : float
+        Of the score.
+    by_chance : bool
+        The verdict was drawn by chance, not for being remarkable: only such scores are a fair sample.
+    failure : str or None
+        Why there is no answer.
+    """
+
+    verdict_id: str
+    judge: str
+    rubric: str
+    score: float | None
+    reason: str
+    cost_usd: float = 0.0
+    latency_ms: float = 0.0
+    by_chance: bool = True
+    failure: str | None = None
+
+
+Event = (
+    LevelStarted
+    | LevelFinished
+    | VerdictGiven
+    | PictureFailed
+    | BreakerChanged
+    | CascadeLoaded
+    | FeedbackGiven
+    | ScoreGiven
+)
 Listener = Callable[[Event], None]
 
 _log = logging.getLogger("natix_cascade.events")

@@ -24,6 +24,7 @@ from natix_cascade.models.base import Answers, AsyncModel, Model
 from natix_cascade.models.loop import LoopThread
 from natix_cascade.run.desk import NEARLY, Answer, HangError, check_answers, one_answer
 from natix_cascade.run.mail import LoopReply, Reply
+from natix_cascade.trace import TraceContext, current
 
 __all__ = ["Flights"]
 
@@ -38,6 +39,7 @@ class _Flight:
     explain: bool
     reply: Reply[Answer]
     asked: float
+    trace: TraceContext | None
     began: float | None = None
     task: asyncio.Task[Answer | BaseException] | None = None
 
@@ -167,7 +169,7 @@ class Flights:
         self._pool.shutdown(wait=False)
 
     def _put(self, pixels: NDArray[np.uint8], explain: bool, reply: Reply[Answer]) -> _Flight:  # noqa: FBT001  # private
-        flight = _Flight(pixels, explain, reply, time.perf_counter())
+        flight = _Flight(pixels, explain, reply, time.perf_counter(), current.get())
         with self._lock:
             if self._closed:
                 raise ModelError("the cascade is closed; load it again to ask more")
@@ -242,11 +244,13 @@ class Flights:
 
     async def _fly(self, model: Model, flight: _Flight) -> Answer | BaseException:
         """The answer to one question, or what went wrong; only being cancelled gets out of here as an exception."""
+        current.set(flight.trace)
         try:
             answers = await self._answers(model, flight)
             check_answers(model, answers, 1)
             latency = (time.perf_counter() - flight.asked) * 1000
-            return one_answer(model, answers, 0, latency, explain=flight.explain)
+            queued = ((flight.began or flight.asked) - flight.asked) * 1000
+            return one_answer(model, answers, 0, latency, explain=flight.explain, queue_ms=queued)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001  # whatever it is, who waits must hear of it

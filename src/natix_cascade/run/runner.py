@@ -22,6 +22,7 @@ from natix_cascade.run.decoders import Decoders
 from natix_cascade.run.desk import Answer
 from natix_cascade.run.events import (
     BreakerChanged,
+    Call,
     LevelFinished,
     LevelStarted,
     Listener,
@@ -36,6 +37,7 @@ from natix_cascade.run.retry import RetryBudget
 from natix_cascade.run.steps import Steps
 from natix_cascade.run.verdicts import Ended, make_verdicts
 from natix_cascade.spec.resolved import Level, Member
+from natix_cascade.trace import current
 
 __all__ = ["Runner"]
 
@@ -51,6 +53,7 @@ class _Heard:
     member: Member
     answer: Answer | None
     failure: str | None
+    began_ms: float
     latency_ms: float
     timed_out: bool = False
 
@@ -66,6 +69,8 @@ class _Way:
     explain: bool
     last_level: int
     tell: Listeners
+    source: Source | Picture
+    call: Call | None
     opinions: list[Opinion] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -151,6 +156,7 @@ class Runner:
         name: str | None = None,
         max_level: str | None = None,
         listener: Listener | None = None,
+        call: Call | None = None,
     ) -> Verdict:
         """Judge one picture.
 
@@ -168,6 +174,9 @@ class Runner:
             The last level that may be asked; the verdict says so where it ends there undecided.
         listener : callable or None
             Is handed the events of this picture, beside the runner's own listeners.
+        call : Call or None
+            The request that brought the picture; it goes along with the events, and its trace with questions to
+            servers.
 
         Raises
         ------
@@ -193,10 +202,10 @@ class Runner:
             if name is not None and picture.id != name:
                 picture = replace(picture, id=name)
             shown = picture.id
-            way = _Way(picture, start(self._cascade, 1), began, until, explain, last_level, tell)
+            way = _Way(picture, start(self._cascade, 1), began, until, explain, last_level, tell, source, call)
             return await self._run(way)
         except CascadeError as error:
-            tell(PictureFailed(shown, error))
+            tell(PictureFailed(shown, error, call, (time.perf_counter() - began) * 1000))
             raise
 
     def close(self, limit_s: float = 10.0) -> None:
@@ -258,13 +267,13 @@ class Runner:
             if begun != turn.level:
                 begun, way.level_began, way.level_first = turn.level, time.perf_counter(), len(way.opinions)
                 if way.tell:
-                    way.tell(LevelStarted(way.picture.id, level.name, self._to_ask(way, turn, level)))
+                    way.tell(LevelStarted(way.picture.id, level.name, self._to_ask(way, turn, level), way.call))
             await self._ask(way, turn, level)
             if way.progress.exit_level[0] >= 0 or _is_last(turn, level):
                 self._level_times[turn.level].add(time.perf_counter() - way.level_began)
                 self._tell_finished(way, level)
         verdict = self._verdict(way)
-        way.tell(VerdictGiven(verdict))
+        way.tell(VerdictGiven(verdict, way.call, way.source))
         return verdict
 
     def _verdict(self, way: _Way) -> Verdict:
@@ -317,7 +326,7 @@ class Runner:
             return
         opinions, exited = tuple(way.opinions[way.level_first :]), bool(way.progress.exit_level[0] >= 0)
         latency_ms = (time.perf_counter() - way.level_began) * 1000
-        way.tell(LevelFinished(way.picture.id, level.name, opinions, exited, latency_ms))
+        way.tell(LevelFinished(way.picture.id, level.name, opinions, exited, latency_ms, way.call))
 
     async def _ask(self, way: _Way, turn: Round, level: Level) -> None:
         """Ask the wanted members of one round and hand their answers to the arithmetic."""
@@ -354,20 +363,29 @@ class Runner:
                     failure=one.failure,
                     heat_map=answer.heat_map if answer else None,
                     evidence=answer.evidence if answer else None,
+                    began_ms=one.began_ms,
+                    queue_ms=answer.queue_ms if answer else None,
+                    batch_size=answer.batch_size if answer else None,
                 )
             )
 
     async def _hear(self, way: _Way, member: Member, until: float) -> _Heard:
         """One member's answer or failure; only being cancelled gets out of here as an exception."""
         began = time.perf_counter()
+        began_ms = (began - way.began) * 1000
+        token = current.set(way.call.trace.child(member.model)) if way.call is not None else None
         try:
             answer = await self._askers[member.model].ask(way.picture.pixels, explain=way.explain, until=until)
         except TimeoutError:
             ms = (time.perf_counter() - began) * 1000
-            return _Heard(member, None, f"no answer within {ms:.0f} ms", ms, timed_out=True)
+            return _Heard(member, None, f"no answer within {ms:.0f} ms", began_ms, ms, timed_out=True)
         except Exception as error:  # noqa: BLE001  # an engine may fail in any way: its member drops out
-            return _Heard(member, None, str(error) or type(error).__name__, (time.perf_counter() - began) * 1000)
-        return _Heard(member, answer, None, answer.latency_ms)
+            ms = (time.perf_counter() - began) * 1000
+            return _Heard(member, None, str(error) or type(error).__name__, began_ms, ms)
+        finally:
+            if token is not None:
+                current.reset(token)
+        return _Heard(member, answer, None, began_ms, answer.latency_ms)
 
 
 def _is_last(turn: Round, level: Level) -> bool:

@@ -90,9 +90,22 @@ def make_verdicts(
                 reasons=(*_reasons(cascade, progress, i, opinions), *notes, *picture.remarks),
                 cascade=cascade.name,
                 policy=cascade.policy,
+                exit_reason=_exit_reason(cascade, progress, i, picture),
             )
         )
     return results
+
+
+def _exit_reason(cascade: ResolvedCascade, progress: Progress, i: int, picture: Ended) -> str:
+    """Why picture i ended where it did, in one word; see `Verdict`."""
+    level = cascade.levels[max(int(progress.exit_level[i]), 0)]
+    if progress.exit_side[i] and level.exit is not None:
+        return level.exit.rule
+    if picture.notes:
+        return "deadline"
+    if picture.remarks:
+        return "max_level"
+    return "last_level" if level.index == len(cascade.levels) - 1 else "failure"
 
 
 def _reasons(cascade: ResolvedCascade, progress: Progress, i: int, opinions: list[Opinion]) -> tuple[str, ...]:

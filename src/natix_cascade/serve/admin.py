@@ -44,9 +44,9 @@ async def reload(request: Request) -> Response:
     except ProblemError:
         raise
     except (CascadeError, OSError) as error:
-        service.metrics.reloads.labels("refused").inc()
+        service.metrics.reloaded("refused")
         raise ProblemError("conflict", f"{error}; generation {service.engine.now.number} stays at work") from None
-    service.metrics.reloads.labels("done").inc()
+    service.metrics.reloaded("done")
     resolved = service.engine.now.runner.loaded.resolved
     return json_answer({"generation": number, "cascade": resolved.name, "policy": resolved.policy})
 

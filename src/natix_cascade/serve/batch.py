@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from natix_cascade.image.source import from_base64
 from natix_cascade.serve.body import BodyReader, media_type, parts
 from natix_cascade.serve.infer import query_options, reader_of
 from natix_cascade.serve.infer_options import BatchOptions, InferOptions, read_options
-from natix_cascade.serve.judging import deadline_s, judge
+from natix_cascade.serve.judging import begin_call, deadline_s, judge
 from natix_cascade.serve.problems import Problem, ProblemError, problem_of
 from natix_cascade.serve.service import Service
 from natix_cascade.serve.stream import Stream
@@ -47,11 +47,15 @@ async def batch_infer(request: Request) -> Response:
     await service.engine.wait(deadline_s(service, options))
     reader = reader_of(request, service, service.options.max_batch_bytes)
     items = _of_form(reader, content_type, service) if kind != _NDJSON else _of_lines(reader, service)
-    return Stream(_answers(service, reader, items, options), media_type=_NDJSON)
+    return Stream(_answers(service, reader, items, options, request.headers), media_type=_NDJSON)
 
 
 async def _answers(
-    service: Service, reader: BodyReader, items: AsyncIterator[_Item], options: BatchOptions
+    service: Service,
+    reader: BodyReader,
+    items: AsyncIterator[_Item],
+    options: BatchOptions,
+    headers: Mapping[str, str],
 ) -> AsyncGenerator[bytes, None]:
     """Lines as they are ready. Pictures are read on while answers wait to be fetched: neither side waits for ever.
 
@@ -65,7 +69,7 @@ async def _answers(
         reader.memory.give(size)
 
     async def work(item: _Item) -> None:
-        ready.put_nowait(await _judged(service, item, options))
+        ready.put_nowait(await _judged(service, item, options, headers))
 
     async def read_all(group: asyncio.TaskGroup) -> None:
         nonlocal pictures
@@ -108,14 +112,16 @@ async def _answers(
         reader.release()
 
 
-async def _judged(service: Service, item: _Item, options: BatchOptions) -> dict[str, Any]:
+async def _judged(service: Service, item: _Item, options: BatchOptions, headers: Mapping[str, str]) -> dict[str, Any]:
     """One line of the answer."""
     line: dict[str, Any] = {"index": item.index, "name": item.name}
     problem = item.problem
     if problem is None:
         one = InferOptions(**options.model_dump(), name=item.name[:200] or None)
         try:
-            judged = await judge(service, item.content, one, began=time.perf_counter())
+            began = time.perf_counter()
+            call = begin_call(service, headers, began)
+            judged = await judge(service, item.content, one, began=began, call=call)
             return line | {"status": 200, "verdict": orjson.Fragment(judged.body)}
         except CascadeError as error:
             problem = problem_of(error)

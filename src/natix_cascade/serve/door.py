@@ -114,7 +114,7 @@ class Door:
     async def _room(self, key: Key | None) -> Problem | None:
         service = self._service
         if service.draining:
-            service.metrics.rejected.labels("draining").inc()
+            service.metrics.rejected("draining")
             return Problem("draining", "the service is leaving; ask another one", 1.0)
         if service.full:
             service.meters.refused(rejected=True)
@@ -126,7 +126,7 @@ class Door:
         if wait is None:
             return None
         service.meters.refused(rejected=True)
-        service.metrics.rejected.labels("rate").inc()
+        service.metrics.rejected("rate")
         return Problem("rate-limited", f"more than {rate} with this key", wait)
 
     def _key(self, headers: dict[bytes, bytes]) -> Key | None:

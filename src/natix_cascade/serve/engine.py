@@ -17,7 +17,7 @@ from natix_cascade.decide.verdict import Verdict
 from natix_cascade.errors import CascadeError
 from natix_cascade.image import Limits
 from natix_cascade.image.source import Source
-from natix_cascade.run.events import Listener
+from natix_cascade.run.events import CascadeLoaded, Listener, Listeners
 from natix_cascade.run.loaded import LoadedCascade, cores
 from natix_cascade.run.runner import Runner
 from natix_cascade.serve.options import ServeOptions
@@ -74,6 +74,8 @@ class Engine:
 
     Attributes
     ----------
+    tell : Listeners
+        Who is handed events.
     changing : asyncio.Lock
         Held by whoever changes the generation: one change at a time.
     """
@@ -81,7 +83,7 @@ class Engine:
     def __init__(self, options: ServeOptions, listeners: Iterable[Listener] = ()) -> None:
         self._options = options
         self._cores = max(1, cores() // (options.workers or 1))  # that are this worker's
-        self._listeners = tuple(listeners)
+        self.tell = Listeners(listeners)
         self.present: Generation | None = None
         self.changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -156,7 +158,7 @@ class Engine:
             answer then.
         """
         loaded = await asyncio.to_thread(self._load, cascade, policy)
-        runner = Runner(loaded, listeners=self._listeners, limits=self.limits, options=self._runner_options())
+        runner = Runner(loaded, listeners=(self.tell,), limits=self.limits, options=self._runner_options())
         new = Generation(0, cascade, policy, runner)
         new.silent = await runner.warm_up(tune=True)
         if self.present is not None and new.missing and not self.present.missing:
@@ -175,6 +177,8 @@ class Engine:
         if old is not None and old.number >= number:
             old, new = new, old
         self.present = new
+        resolved = new.runner.loaded.resolved
+        self.tell(CascadeLoaded(resolved.name, resolved.policy, resolved.promises))
         self._loaded.set()
         if old is not None:
             task = asyncio.create_task(_retire(old))

@@ -14,13 +14,13 @@ from fastapi import Request, Response
 
 from natix_cascade.errors import CascadeError
 from natix_cascade.image.source import from_base64
-from natix_cascade.run.events import Event, LevelFinished, LevelStarted
+from natix_cascade.run.events import Call, Event, LevelFinished, LevelStarted
 from natix_cascade.serve.body import BodyReader, media_type, parts
 from natix_cascade.serve.fetch import fetch
 from natix_cascade.serve.infer_options import InferOptions, read_options
-from natix_cascade.serve.judging import deadline_s, judge
+from natix_cascade.serve.judging import begin_call, deadline_s, judge
 from natix_cascade.serve.problems import ProblemError, problem_of
-from natix_cascade.serve.service import Service, new_id
+from natix_cascade.serve.service import Service
 from natix_cascade.serve.stream import Stream
 
 __all__ = ["infer", "query_options", "reader_of"]
@@ -32,6 +32,7 @@ _log = logging.getLogger("natix_cascade.serve")
 async def infer(request: Request, service: Service) -> Response:
     """Judge one picture."""
     began = time.perf_counter()
+    call = begin_call(service, request.headers, began)
     reader = reader_of(request, service, service.options.max_body_bytes)
     try:
         content, options = await _read(request, reader, service)
@@ -41,10 +42,11 @@ async def infer(request: Request, service: Service) -> Response:
                 {"name": level.name, "models": [member.model for member in level.members]}
                 for level in service.engine.now.runner.loaded.resolved.levels
             ]
-            return Stream(_events(service, content, options, began, levels), media_type="application/x-ndjson")
+            events = _events(service, content, options, levels, began=began, call=call)
+            return Stream(events, media_type="application/x-ndjson")
         with service.place():
-            judged = await judge(service, content, options, began=began)
-        return Response(judged.body, media_type=_JSON)
+            judged = await judge(service, content, options, began=began, call=call)
+        return Response(judged.body, media_type=_JSON, headers={"traceresponse": call.trace.headers()["traceparent"]})
     except CascadeError as error:
         if problem_of(error).kind != "overloaded":
             service.meters.refused(rejected=False)
@@ -115,10 +117,15 @@ async def _from_json(body: bytes, given: dict[str, Any], service: Service) -> tu
 
 
 async def _events(
-    service: Service, content: bytes, options: InferOptions, began: float, levels: list[dict[str, Any]]
+    service: Service,
+    content: bytes,
+    options: InferOptions,
+    levels: list[dict[str, Any]],
+    *,
+    began: float,
+    call: Call,
 ) -> AsyncGenerator[bytes, None]:
     """NDJSON of one picture's way; the picture is judged in a task of its own, which ends with the stream."""
-    verdict_id = new_id()
     queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
 
     def listen(event: Event) -> None:
@@ -139,7 +146,7 @@ async def _events(
     async def work() -> bytes:
         try:
             with service.place():
-                judged = await judge(service, content, options, began=began, verdict_id=verdict_id, listener=listen)
+                judged = await judge(service, content, options, began=began, call=call, listener=listen)
                 return b'{"event":"verdict","verdict":' + judged.body + b"}\n"
         except Exception as error:  # noqa: BLE001  # the answer has begun: whatever it is becomes its last line
             problem = problem_of(error)
@@ -150,7 +157,7 @@ async def _events(
         finally:
             queue.put_nowait(None)
 
-    yield orjson.dumps({"event": "received", "verdict_id": verdict_id, "levels": levels}) + b"\n"
+    yield orjson.dumps({"event": "received", "verdict_id": call.id, "levels": levels}) + b"\n"
     task = asyncio.create_task(work())
     try:
         while (event := await queue.get()) is not None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from natix_cascade.observe.metrics import CONTENT_TYPE
 from natix_cascade.serve.answers import json_answer
-from natix_cascade.serve.metrics import CONTENT_TYPE
 from natix_cascade.serve.service import Service
 from natix_cascade.spec.build import plain
 from natix_cascade.spec.resolved import ResolvedCascade

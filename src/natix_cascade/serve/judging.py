@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import dataclasses
 import datetime as dt
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,13 +18,14 @@ from natix_cascade.decide.verdict import Verdict
 from natix_cascade.errors import CascadeError
 from natix_cascade.files import write_whole
 from natix_cascade.image import Limits, Picture, challenge_jpeg, decode, encode_jpeg, resize, sanitize
-from natix_cascade.run.events import Listener
+from natix_cascade.run.events import Call, FeedbackGiven, Listener
 from natix_cascade.serve.infer_options import BatchOptions, InferOptions
 from natix_cascade.serve.problems import ProblemError
-from natix_cascade.serve.service import Service, new_id
+from natix_cascade.serve.service import Service
 from natix_cascade.serve.store import FeedbackRow
+from natix_cascade.trace import TraceContext, new_id
 
-__all__ = ["Judged", "deadline_s", "judge", "keep_picture", "label_of", "remember_feedback", "stamp"]
+__all__ = ["Judged", "begin_call", "deadline_s", "judge", "keep_picture", "label_of", "remember_feedback", "stamp"]
 
 _SHOWN_SIDE = 960
 _STORE_PATIENCE_S = 1.0  # a store that is slower does not hold up an answer
@@ -36,13 +39,30 @@ class Judged:
     verdict: Verdict
 
 
+def begin_call(service: Service, headers: Mapping[str, str], began: float) -> Call:
+    """A name for what a request brings, and its place in the trace that its headers tell of.
+
+    Parameters
+    ----------
+    service : Service
+        The worker.
+    headers : mapping
+        Of the request.
+    began : float
+        Of `time.perf_counter`, when the request came in.
+    """
+    name, share = new_id(), service.options.observe.share
+    trace = TraceContext.of_request(name, headers.get("traceparent"), headers.get("tracestate"), share=share)
+    return Call(name, time.time() - (time.perf_counter() - began), trace)
+
+
 async def judge(
     service: Service,
     content: bytes,
     options: InferOptions,
     *,
     began: float,
-    verdict_id: str | None = None,
+    call: Call,
     listener: Listener | None = None,
 ) -> Judged:
     """Judge one picture within its deadline, and remember the verdict.
@@ -57,8 +77,8 @@ async def judge(
         What was asked for.
     began : float
         Of `time.perf_counter`, when the request came in.
-    verdict_id : str or None
-        None: a new one.
+    call : Call
+        Names the verdict.
     listener : callable or None
         Handed the events of this picture.
 
@@ -77,9 +97,10 @@ async def judge(
         name=options.name,
         max_level=options.max_level,
         listener=listener,
+        call=call,
     )
     answer: dict[str, Any] = {
-        "verdict_id": verdict_id or new_id(),
+        "verdict_id": call.id,
         "created": stamp(time.time()),
         "place": options.place.model_dump() if options.place else None,
         "label": label,
@@ -89,7 +110,7 @@ async def judge(
     }
     body = await _remember(service, answer)
     if label is not None or options.keep:
-        body = await _keep(service, content, answer, verdict, body)
+        body = await _keep(service, content, answer, body)
     if options.explain:
         answer["explanation"] = await asyncio.to_thread(_explanation, content, verdict, service.engine.limits)
         body = orjson.dumps(answer)
@@ -142,27 +163,40 @@ async def keep_picture(service: Service, content: bytes) -> str:
 
 
 async def remember_feedback(
-    service: Service, verdict_id: str, *, detected: bool, label: bool, note: str | None, picture: str | None
+    service: Service, answer: Mapping[str, Any], *, label: bool, note: str | None, picture: str | None
 ) -> FeedbackRow:
-    """Store the truth for a verdict; returns when it is on the disk."""
+    """Store the truth for an answer; returns when it is on the disk.
+
+    Parameters
+    ----------
+    service : Service
+        The worker.
+    answer : mapping
+        As it was given, maybe by another cascade: the key of its yes or no is named after the question of then.
+    label, note, picture
+        The truth, what was written to it, and the kept file.
+    """
+    verdict_id = answer["verdict_id"]
+    detected = next(value for key, value in answer.items() if key.endswith("_detected"))
     row = FeedbackRow(new_id(), verdict_id, time.time(), label, note, label == detected, picture)
     try:
         await service.store.add_feedback(row)
     except (TimeoutError, CascadeError) as error:
         why = str(error) or "the store does not answer"
         raise ProblemError("not-stored", f"the feedback was not stored: {why}", retry_after_s=1.0) from None
-    service.metrics.feedback.labels(str(row.was_right).lower()).inc()
+    created = dt.datetime.fromisoformat(answer["created"]).timestamp()
+    with contextlib.suppress(KeyError, TypeError, ValueError):  # it may be of an older version
+        service.engine.tell(FeedbackGiven(verdict_id, Verdict.from_dict(answer), created, label, note))
     return row
 
 
-async def _keep(service: Service, content: bytes, answer: dict[str, Any], verdict: Verdict, body: bytes) -> bytes:
+async def _keep(service: Service, content: bytes, answer: dict[str, Any], body: bytes) -> bytes:
     """Keep picture and truth as asked; the verdict is known, so a store that cannot take them is said in it."""
-    name, label = answer["verdict_id"], answer["label"]
+    label = answer["label"]
     try:
         picture = await keep_picture(service, content)
         if label is not None:
-            detected = verdict.detected
-            await remember_feedback(service, name, detected=detected, label=label, note=None, picture=picture)
+            await remember_feedback(service, answer, label=label, note=None, picture=picture)
     except ProblemError as error:
         answer["stored"] = False
         answer["reasons"].append(str(error))
@@ -175,7 +209,7 @@ async def _remember(service: Service, answer: dict[str, Any]) -> bytes:
     try:
         await service.store.add_verdict(answer["verdict_id"], body, timeout_s=_STORE_PATIENCE_S)
     except (TimeoutError, CascadeError):  # an answer does not wait for a store that is slow or gone
-        service.metrics.unstored.inc()
+        service.metrics.unstored()
         answer["stored"] = False
         body = orjson.dumps(answer)
     return body

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Interval
 
+from natix_cascade.observe.options import ObserveOptions
 from natix_cascade.run.options import RunnerOptions
 from natix_cascade.spec.base import Spec
 
@@ -64,6 +65,8 @@ class ServeOptions(Spec):
         Host names by which the service may be called beside addresses and localhost; empty with keys: any.
     runner : RunnerOptions
         How models are asked.
+    observe : ObserveOptions
+        Who hears of verdicts.
     """
 
     cascade: str = "embedded"
@@ -97,3 +100,4 @@ class ServeOptions(Spec):
     tls_key: str | None = None
     allowed_hosts: tuple[str, ...] = ()
     runner: RunnerOptions = field(default_factory=RunnerOptions)
+    observe: ObserveOptions = field(default_factory=ObserveOptions)

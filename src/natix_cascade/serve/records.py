@@ -66,14 +66,10 @@ async def feedback(request: Request) -> Response:
         if label is None:
             raise ProblemError("invalid", "label: what is true? write true or false")
         found = orjson.loads(await _find(service, given.verdict_id))
-        # The key is named after the question of then, which another cascade may have replaced.
-        detected = next(value for key, value in found.items() if key.endswith("_detected"))
         picture = None
         if given.image is not None:
             picture = await keep_picture(service, from_base64(given.image, service.engine.limits))
-        row = await remember_feedback(
-            service, given.verdict_id, detected=detected, label=label, note=given.note, picture=picture
-        )
+        row = await remember_feedback(service, found, label=label, note=given.note, picture=picture)
     finally:
         reader.release()
     answer = _shown(row) | {"verdict_id": row.verdict_id}

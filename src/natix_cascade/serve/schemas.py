@@ -66,6 +66,9 @@ class OpinionShown(BaseModel):
     cost_usd: float
     failure: str | None
     evidence: EvidenceShown | None = None
+    began_ms: float | None = Field(None, description="When it was asked, from the beginning of the picture's way")
+    queue_ms: float | None = Field(None, description="Of the latency, the wait before the model took it up")
+    batch_size: int | None = Field(None, description="Pictures that it answered together")
 
 
 class ExplanationShown(BaseModel):
@@ -103,6 +106,7 @@ class Answer(BaseModel):
     confidence: float
     consensus_ratio: float
     exit_level: str
+    exit_reason: str = Field("", description="threshold, agreement, window, last_level, deadline, max_level or failure")
     levels_executed: list[str]
     model_predictions: dict[str, OpinionShown]
     latency_ms: float

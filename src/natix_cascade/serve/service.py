@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
-import random
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,22 +15,25 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from natix_cascade.observe.keeper import Keeper
+from natix_cascade.observe.metrics import Metrics
+from natix_cascade.observe.post import Post
+from natix_cascade.run.events import Listener
 from natix_cascade.serve.body import Memory
 from natix_cascade.serve.engine import Engine
 from natix_cascade.serve.keys import Keys
 from natix_cascade.serve.meters import Meters, merged
-from natix_cascade.serve.metrics import Metrics
 from natix_cascade.serve.options import ServeOptions
 from natix_cascade.serve.problems import ProblemError
 from natix_cascade.serve.rate import Rates
 from natix_cascade.serve.store import Store
+from natix_cascade.trace import made_at
 
 if TYPE_CHECKING:
     from natix_cascade.serve.shared import SharedBreakers
 
-__all__ = ["Service", "is_recent", "new_id"]
+__all__ = ["Service", "is_recent"]
 
-_rng = random.Random(secrets.randbits(128))  # noqa: S311  # ids are names, not secrets
 _log = logging.getLogger("natix_cascade.serve")
 _TICK_S = 0.5
 _RECENT_S = 5.0
@@ -40,18 +42,10 @@ _FRESH_S = 5.0  # a worker that has not said how it is for so long is not counte
 _BODIES_BYTES = 512 * 1024 * 1024  # of uploads in memory at a time, for each worker
 
 
-def new_id() -> str:
-    """A new name for a record: 32 hex digits; the first 12 are milliseconds since 1970, so that ids sort by time."""
-    return f"{time.time_ns() // 1_000_000:012x}{_rng.getrandbits(80):020x}"
-
-
 def is_recent(id: str) -> bool:  # noqa: A002  # the column's name
     """Whether an id was made within the last seconds."""
-    try:
-        made = int(id[:12], 16) / 1000
-    except ValueError:
-        return False
-    return abs(time.time() - made) < _RECENT_S
+    made = made_at(id)
+    return made is not None and abs(time.time() - made) < _RECENT_S
 
 
 @dataclass(slots=True, eq=False)
@@ -68,12 +62,15 @@ class Service:
         Which of them this is.
     leave : callable
         Asks for the whole service to be drained and to end.
+    observer : Path or None
+        Where observations are sent to.
     """
 
     options: ServeOptions
     run: str
     worker: int
     leave: Callable[[], None]
+    observer: Path | None = None
     metrics: Metrics = field(default_factory=Metrics)
     meters: Meters = field(default_factory=Meters)
     memory: Memory = field(default_factory=lambda: Memory(_BODIES_BYTES))
@@ -93,9 +90,17 @@ class Service:
     def __post_init__(self) -> None:
         options = self.options
         self._batches = asyncio.Semaphore(max(1, options.max_in_flight // 2))
-        self.engine = Engine(options, (self.metrics,))
+        self.engine = Engine(options, self._listeners())
         self.store = Store(Path(options.state), keep=options.keep_verdicts)
         self.keys = Keys(Path(options.keys) if options.keys else None)
+
+    def _listeners(self) -> Iterator[Listener]:
+        """Who hears of verdicts in this process."""
+        if self.options.observe.metrics:
+            yield self.metrics
+        if self.observer is not None:
+            post = Post(self.observer, functools.partial(self.metrics.dropped, "post"))
+            yield Keeper(self.options.observe, post)
 
     @property
     def full(self) -> bool:
@@ -209,7 +214,7 @@ class Service:
 
     async def _tell(self) -> None:
         """Say how this worker is."""
-        self.metrics.in_flight.set(self.in_flight)
+        self.metrics.active(self.in_flight)
         await self.store.set_worker(self.run, self.worker, os.getpid(), orjson.dumps(self.snapshot()))
 
     async def _obey(self) -> None:
@@ -283,7 +288,7 @@ class Service:
 
     def overloaded(self) -> ProblemError:
         """What is answered when there is no place."""
-        self.metrics.rejected.labels("full").inc()
+        self.metrics.rejected("full")
         return ProblemError("overloaded", f"{self.in_flight} pictures are under way; try again", retry_after_s=1.0)
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import orjson
 
 from natix_cascade.errors import CascadeError
+from natix_cascade.observe.process import ObserveTask, observe
 from natix_cascade.run.loaded import cores
 from natix_cascade.serve.key_file import KeyFile
 from natix_cascade.serve.options import ServeOptions
@@ -50,6 +51,52 @@ class _Slot:
     due: float = 0.0
 
 
+class _Observer:
+    """The process that observes: started again whenever it ends, however often; answers do without it.
+
+    Parameters
+    ----------
+    options : ServeOptions
+        What is observed.
+    address : Path
+        Of its socket.
+    """
+
+    def __init__(self, options: ServeOptions, address: Path) -> None:
+        self.task = ObserveTask(options.observe, address, Path(options.state))
+        self._quick = 0
+        self._due = 0.0
+        self._start()
+
+    def revive(self) -> None:
+        """Start it again when it has ended."""
+        now = time.monotonic()
+        if self._process.is_alive():
+            return
+        if not self._due:
+            self._quick = self._quick + 1 if now - self._began < _QUICK_S else 0
+            self._due = now + min(_LONGEST_PAUSE_S, 0.5 * 2.0**self._quick)
+            _log.warning("the observing process ended with code %s and is started again", self._process.exitcode)
+        if now >= self._due:
+            self._due = 0.0
+            self._start()
+
+    def end(self) -> None:
+        """Let it send what it has; it is killed when that takes long."""
+        self._process.terminate()
+        self._process.join(_KILL_S)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def _start(self) -> None:
+        self._began = time.monotonic()
+        self._process = multiprocessing.get_context("spawn").Process(
+            target=observe, args=(self.task,), name="natix-observer", daemon=True
+        )
+        self._process.start()
+
+
 @dataclass(slots=True, eq=False)
 class Supervisor:
     """Keeps the workers of one service alive.
@@ -66,6 +113,7 @@ class Supervisor:
     holder: socket.socket
     run: str = field(default_factory=lambda: secrets.token_hex(8))
     _slots: list[_Slot] = field(default_factory=list)
+    _observer: _Observer | None = None
     _leaving: bool = False
 
     def serve(self, on_ready: Callable[[float], None]) -> int:
@@ -78,6 +126,8 @@ class Supervisor:
         """
         metrics = Path(tempfile.mkdtemp(prefix="natix-metrics-"))
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+        if self.options.observe.elsewhere:
+            self._observer = _Observer(self.options, metrics / "observe.socket")
         os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # a heap for each thread would cost a third more memory
         store = Store(Path(self.options.state), keep=self.options.keep_verdicts)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -91,6 +141,8 @@ class Supervisor:
                     ready = True
                     on_ready(time.monotonic() - began)
                 self._wait()
+                if self._observer is not None:
+                    self._observer.revive()
                 if not self._leaving and not self._revive(metrics):
                     return 1
             return self._end()
@@ -98,6 +150,8 @@ class Supervisor:
             for slot in self._slots:
                 if slot.process.is_alive():
                     slot.process.kill()
+            if self._observer is not None:
+                self._observer.end()
             self.holder.close()
             store.close()
             shutil.rmtree(metrics, ignore_errors=True)
@@ -106,7 +160,8 @@ class Supervisor:
         self._leaving = True
 
     def _spawn(self, number: int, *, wait: bool) -> SpawnProcess:
-        task = Task(self.options, self.run, number, wait)
+        observer = None if self._observer is None else self._observer.task.address
+        task = Task(self.options, self.run, number, wait, observer)
         process = multiprocessing.get_context("spawn").Process(target=work, args=(task,), name=f"natix-worker-{number}")
         process.start()
         return process

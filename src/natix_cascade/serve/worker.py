@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import uvicorn
 import uvloop
 
+from natix_cascade.observe.logs import configure
 from natix_cascade.serve.app import create_app, metrics_app
 from natix_cascade.serve.options import ServeOptions
 from natix_cascade.serve.protocol import protocol_of
@@ -40,12 +41,15 @@ class Task:
         Its number.
     wait : bool
         Warm up before the first connection is accepted: other workers answer meanwhile.
+    observer : Path or None
+        Where observations are sent to.
     """
 
     options: ServeOptions
     run: str
     worker: int
     wait: bool
+    observer: Path | None = None
 
 
 class _Server(uvicorn.Server):
@@ -78,10 +82,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 def work(task: Task) -> None:
     """Serve until told to leave; the function of a worker process."""
-    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s worker {task.worker} %(levelname)s %(message)s")
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    configure(task.options.observe.log, f"worker {task.worker}")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.collect()
     gc.freeze()  # what was imported lives for ever: the collector need not look at it again and again
@@ -91,7 +92,7 @@ def work(task: Task) -> None:
 
 async def _serve(task: Task) -> None:
     options = task.options
-    service = Service(options, task.run, task.worker, lambda: os.kill(os.getppid(), signal.SIGTERM))
+    service = Service(options, task.run, task.worker, lambda: os.kill(os.getppid(), signal.SIGTERM), task.observer)
     servers = [(_Server(_config(create_app(service, wait=task.wait), options)), options.port)]
     if options.metrics_port is not None and task.worker == 0:
         servers.append((_Server(_config(metrics_app(service), options, lifespan="off")), options.metrics_port))

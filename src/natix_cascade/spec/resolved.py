@@ -8,7 +8,7 @@ from typing import Literal
 from natix_cascade.errors import SpecError
 from natix_cascade.spec.card import ModelCard
 from natix_cascade.spec.cascade import CascadeSpec, LevelSpec, Question
-from natix_cascade.spec.policy import Policy
+from natix_cascade.spec.policy import Policy, Promise
 from natix_cascade.spec.rules import ByLabel, Calibrator, ExitRule, Identity, Threshold, VoteSpec
 
 __all__ = ["Level", "Member", "ResolvedCascade", "resolve", "resolve_layout"]
@@ -58,6 +58,8 @@ class ResolvedCascade:
         Model name to card.
     deadline_ms : float or None
         Default time for one picture.
+    promise : Promise or None
+        What the policy promises.
     """
 
     name: str
@@ -66,6 +68,21 @@ class ResolvedCascade:
     levels: tuple[Level, ...]
     cards: dict[str, ModelCard]
     deadline_ms: float | None
+    promise: Promise | None = None
+
+    @property
+    def promises(self) -> dict[str, float]:
+        """What is to be expected at least, by metric.
+
+        The reference's own, less the regret that is allowed; for a plan that was made for a budget, what it was
+        estimated to reach. Empty where nothing is promised.
+        """
+        found = self.promise
+        if found is None:
+            return {}
+        if found.limit is not None and "reference_metric" in found.expected:
+            return {found.metric: found.expected["reference_metric"] - found.limit}
+        return {found.metric: found.expected["metric"]} if "metric" in found.expected else {}
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -119,6 +136,7 @@ def resolve(cascade: CascadeSpec, cards: dict[str, ModelCard], policy: Policy | 
         levels=levels,
         cards={name: cards[name] for level in levels for name in (m.model for m in level.members)},
         deadline_ms=cascade.deadline_ms,
+        promise=policy.promise if policy else None,
     )
 
 

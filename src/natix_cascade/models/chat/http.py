@@ -17,6 +17,7 @@ from natix_cascade.errors import MissingExtraError, ModelError, TransientModelEr
 from natix_cascade.models.chat.reading import clean
 from natix_cascade.retry_after import retry_after
 from natix_cascade.spec.endpoints import Endpoint
+from natix_cascade.trace import current
 
 __all__ = ["ChatServer", "LostError", "RefusedError", "key_of"]
 
@@ -162,7 +163,9 @@ class ChatServer:
         return reply
 
     async def _exchange(self, method: str, url: str, request: Any) -> tuple[int, Any, bytes]:
-        async with self._http.stream(method, url, json=request) as response:
+        trace = current.get()
+        headers = trace.headers() if trace is not None else None
+        async with self._http.stream(method, url, json=request, headers=headers) as response:
             content = bytearray()
             async for chunk in response.aiter_bytes():
                 content += chunk

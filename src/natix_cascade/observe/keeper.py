@@ -1,0 +1,102 @@
+"""The listener that chooses what is observed and hands it on, in microseconds."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from natix_cascade.image import Limits, Picture, decode, encode_jpeg, resize
+from natix_cascade.image.source import Source
+from natix_cascade.observe.observation import Kept, Observation
+from natix_cascade.observe.options import ObserveOptions
+from natix_cascade.observe.sampling import Sampler, drawn
+from natix_cascade.run.events import Call, Event, LevelFinished, LevelStarted, PictureFailed, VerdictGiven
+
+__all__ = ["Keeper"]
+
+_LONGEST_SIDE = 768
+_QUALITY = 80
+_MOST_PICTURES = 8  # that wait to be encoded
+_log = logging.getLogger("natix_cascade.observe")
+
+
+class Keeper:
+    """Samples verdicts and failures, keeps all else but single levels, and hands it on.
+
+    Parameters
+    ----------
+    options : ObserveOptions
+        What is kept, and who wants to see pictures.
+    hand : callable
+        Takes observations; must not block. Called from several threads.
+    limits : Limits
+        What a picture may be.
+    """
+
+    def __init__(
+        self, options: ObserveOptions, hand: Callable[[Observation], None], *, limits: Limits | None = None
+    ) -> None:
+        self._options, self._hand = options, hand
+        self._sampler = Sampler(options.share, options.remarkable_per_s)
+        self._limits = limits or Limits()
+        self._pictures = ThreadPoolExecutor(1, thread_name_prefix="natix-keep")
+        self._room = threading.Semaphore(_MOST_PICTURES)
+
+    def __call__(self, event: Event) -> None:
+        """Hand it on, or let it go."""
+        if isinstance(event, LevelStarted | LevelFinished):
+            return
+        if not isinstance(event, VerdictGiven | PictureFailed):
+            self._hand(Observation(event))
+            return
+        kept = self._sampler(event, event.call or Call.begin())
+        if kept is None:
+            return
+        if isinstance(event, VerdictGiven) and event.source is not None and self._is_seen(event, kept):
+            self._with_picture(event, event.source, kept)
+        else:
+            self._hand(Observation(event, kept))
+
+    def close(self) -> None:
+        """Encode what waits, then end."""
+        self._pictures.shutdown()
+
+    def _is_seen(self, event: VerdictGiven, kept: Kept) -> bool:
+        """Whether somebody wants to see the picture."""
+        judge, traces = self._options.judge, self._options.traces
+        if traces is not None and traces.pixels:
+            return True
+        if judge is None:
+            return False
+        if kept == "chance" and event.call is not None:
+            return drawn(event.call.id, self._options.share * judge.share)
+        return judge.remarkable
+
+    def _with_picture(self, event: VerdictGiven, source: Source | Picture, kept: Kept) -> None:
+        if not self._room.acquire(blocking=False):
+            self._hand(Observation(event, kept))
+            return
+
+        def work() -> None:
+            picture = None
+            try:
+                picture = self._jpeg(source)
+            except Exception as error:  # noqa: BLE001  # without it, the rest is worth something too
+                _log.warning("a picture cannot be shown to the judge: %s", error)
+            finally:
+                self._room.release()
+            self._hand(Observation(event, kept, picture))
+
+        self._pictures.submit(work)
+
+    def _jpeg(self, source: Source | Picture) -> bytes:
+        """Encoded anew: nothing but its pixels is sent on."""
+        picture = source if isinstance(source, Picture) else decode(source, limits=self._limits, short_side=512)
+        height, width = picture.pixels.shape[:2]
+        factor = min(1.0, _LONGEST_SIDE / max(height, width))
+        pixels = picture.pixels
+        if factor < 1:
+            pixels = resize(pixels, max(1, round(height * factor)), max(1, round(width * factor)))
+        return encode_jpeg(pixels, quality=_QUALITY)

@@ -1,0 +1,161 @@
+"""What is observed, and where it goes; the ``[observe]`` of a service's TOML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Interval, Len
+
+from natix_cascade.spec.base import Spec
+from natix_cascade.spec.endpoints import Endpoint
+
+__all__ = ["JudgeOptions", "LogOptions", "ObserveOptions", "PhoenixOptions", "TraceOptions", "WeaveOptions"]
+
+Share = Annotated[float, Interval(ge=0, le=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceOptions(Spec):
+    """Traces over OTLP/HTTP.
+
+    Attributes
+    ----------
+    url : str
+        Of the collector, up to and with ``/v1/traces``.
+    headers : dict
+        Header to a reference of its value (``env:NAME``, ``file:PATH``, ``vault:PATH#KEY``).
+    project : str
+        ``service.name``, and Phoenix's project.
+    pixels : bool
+        Send pictures too, re-encoded; else only their digest.
+    """
+
+    url: Annotated[str, Len(1)]
+    headers: dict[str, str] = field(default_factory=dict)
+    project: Annotated[str, Len(1)] = "natix-cascade"
+    pixels: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoenixOptions(Spec):
+    """Arize Phoenix, which gets feedback and scores as annotations of the traces.
+
+    Attributes
+    ----------
+    url : str
+        Such as ``http://127.0.0.1:6006``; traces go there too where no other collector is named.
+    api_key : str or None
+        Reference of its key.
+    project : str
+        Its project.
+    """
+
+    url: Annotated[str, Len(1)]
+    api_key: str | None = None
+    project: Annotated[str, Len(1)] = "natix-cascade"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeOptions(Spec):
+    """A vision-language model that scores a share of the verdicts.
+
+    Attributes
+    ----------
+    endpoint : Endpoint
+        Where it is asked; `Endpoint.model` is its name there.
+    rubric : str
+        A shipped name, or a YAML file.
+    share : float
+        Of the verdicts that were drawn by chance.
+    remarkable : bool
+        Look also at degraded and disputed ones; their scores do not count in the rolling score.
+    per_minute, usd_per_day : float
+        Most scores, and most money.
+    usd_per_million_input, usd_per_million_output : float
+        The price of its tokens.
+    """
+
+    endpoint: Endpoint
+    rubric: str = "roadwork"
+    share: Share = 1.0
+    remarkable: bool = True
+    per_minute: Annotated[float, Gt(0)] = 30.0
+    usd_per_day: Annotated[float, Gt(0)] = 5.0
+    usd_per_million_input: Annotated[float, Ge(0)] = 0.0
+    usd_per_million_output: Annotated[float, Ge(0)] = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeaveOptions(Spec):
+    """W&B Weave, which gets verdicts, feedback and scores.
+
+    Attributes
+    ----------
+    project : str
+        ``entity/project``, or a project of one's own entity.
+    url : str or None
+        Of a trace server of one's own; None: the hosted one.
+    api_key : str or None
+        Reference of the key; None: the variable ``WANDB_API_KEY``.
+    """
+
+    project: Annotated[str, Len(1)]
+    url: str | None = None
+    api_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogOptions(Spec):
+    """What the service writes to its standard error.
+
+    Attributes
+    ----------
+    format : {"text", "json"}
+        JSON: one object a line, with trace ids.
+    level : {"debug", "info", "warning", "error"}
+        From which on.
+    verdicts_per_s : float
+        Most lines about single verdicts, for each worker; 0 writes none.
+    per_s : float
+        Most lines of any one kind, for each worker; what was left out is counted.
+    """
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    verdicts_per_s: Annotated[float, Ge(0)] = 0.0
+    per_s: Annotated[float, Gt(0)] = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserveOptions(Spec):
+    """Who hears of verdicts.
+
+    Attributes
+    ----------
+    metrics : bool
+        Count for Prometheus.
+    share : float
+        Of the verdicts that are neither degraded nor disputed, how many are kept for traces, judge and Weave; which
+        ones follows from their ids. A trace that a client has marked as sampled is kept always.
+    remarkable_per_s : float
+        Most errors, degraded and disputed verdicts that each worker keeps beside those.
+    traces, phoenix, judge, weave
+        Where they go; None: nowhere.
+    log : LogOptions
+        Lines.
+    """
+
+    metrics: bool = True
+    share: Share = 0.1
+    remarkable_per_s: Annotated[float, Gt(0)] = 10.0
+    traces: TraceOptions | None = None
+    phoenix: PhoenixOptions | None = None
+    judge: JudgeOptions | None = None
+    weave: WeaveOptions | None = None
+    log: LogOptions = field(default_factory=LogOptions)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether anything leaves the workers."""
+        return any(each is not None for each in (self.traces, self.phoenix, self.judge, self.weave))

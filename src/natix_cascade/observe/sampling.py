@@ -1,0 +1,78 @@
+"""Which verdicts are kept: some by chance, and those that are worth a look, once it is known which ones these are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from natix_cascade.observe.observation import Kept
+from natix_cascade.run.events import Call, Event, PictureFailed, VerdictGiven
+
+__all__ = ["Allowance", "Sampler", "drawn", "is_remarkable"]
+
+_DIGITS = 14  # of an id: its random ones
+
+
+def drawn(id: str, share: float) -> bool:  # noqa: A002  # what it is called
+    """Whether an id is among the drawn ones; who is drawn at a share is drawn at all larger ones too."""
+    return int(id[-_DIGITS:], 16) / 16.0**_DIGITS < share
+
+
+def is_remarkable(event: Event) -> bool:
+    """Whether it is an error, degraded, or disputed."""
+    if isinstance(event, VerdictGiven):
+        return event.verdict.degraded or event.verdict.disagrees
+    return isinstance(event, PictureFailed)
+
+
+class Allowance:
+    """So many a second, saved up for one second (a token bucket).
+
+    Parameters
+    ----------
+    per_s : float
+        How many; below one, one is saved up.
+    clock : callable
+        Seconds.
+    """
+
+    def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_s, self._most = per_s, max(1.0, per_s)
+        self._left = self._most if per_s > 0 else 0.0
+        self._clock, self._at = clock, clock()
+
+    def take(self) -> bool:
+        """Take one, if one is left."""
+        now = self._clock()
+        self._left = min(self._most, self._left + (now - self._at) * self._per_s)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class Sampler:
+    """Decides at the end of a picture's way whether it is kept (tail sampling).
+
+    Parameters
+    ----------
+    share : float
+        Of the unremarkable.
+    remarkable_per_s : float
+        Most remarkable ones beside those.
+    clock : callable
+        Seconds.
+    """
+
+    def __init__(self, share: float, remarkable_per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._share = share
+        self._allowance = Allowance(remarkable_per_s, clock)
+
+    def __call__(self, event: VerdictGiven | PictureFailed, call: Call) -> Kept | None:
+        """Why it is kept, or None."""
+        if drawn(call.id, self._share):
+            return "chance"
+        if call.trace.sampled:
+            return "client"
+        return "remarkable" if is_remarkable(event) and self._allowance.take() else None
