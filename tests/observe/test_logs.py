@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from dataclasses import replace
@@ -96,3 +97,6 @@ def test_verdicts_are_written_as_often_as_they_may(caplog: pytest.LogCaptureFixt
     assert len(caplog.records) == 3
     assert caplog.records[0].verdict_id == call.id  # type: ignore[attr-defined]
     assert "secret-name" not in caplog.text
+    taken = {"time", "level", "who", "event", "logger", "exception", *vars(logging.makeLogRecord({}))}
+    own = set(vars(caplog.records[0])) - set(vars(logging.makeLogRecord({}))) - {"message", "asctime"}
+    assert not own & taken
