@@ -148,7 +148,7 @@ class VaultSession:
             else:
                 lease = self._given()
         except RefusedError as error:
-            raise RefusedError(f"logging in by {method} (auth/{mount}): {error}", error.status) from None
+            raise SecretError(f"logging in by {method} (auth/{mount}): {error}") from None
         self._first_s = lease.ttl_s
         self._hold(lease)
         _log.info("logged in at the Vault by %s%s", method, f" for {lease.ttl_s} s" if lease.ttl_s else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from natix_cascade.errors import CascadeError, MissingExtraError
 from natix_cascade.secrets import is_reference, shared
@@ -51,7 +51,7 @@ def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> Redis:
     if not address.startswith(_SCHEMES):
         raise CascadeError(f"an address of Redis begins with {', '.join(_SCHEMES)}, such as redis://localhost:6379/0")
     try:
-        where = dict(parse_url(address))
+        where: dict[str, Any] = dict(parse_url(address))
         if secret is not None and {"username", "password"} & set(where):
             where = {key: value for key, value in where.items() if key not in {"username", "password"}}
             where["credential_provider"] = _present_words(secret)

@@ -82,9 +82,9 @@ def _checked(kind: type[T], data: Any, source: str, line_at: Callable[[_Keys], i
         problems = dict.fromkeys(
             found for problem in error.errors(include_url=False) if (found := _told(problem, data))
         )
-        raise SpecError(
-            "\n".join(f"{place(keys)}: {'.'.join(map(str, keys)) or kind.__name__}: {text}" for keys, text in problems)
-        ) from None
+    raise SpecError(  # outside of the handler: pydantic's error, which holds all that was given, is not its context
+        "\n".join(f"{place(keys)}: {'.'.join(map(str, keys)) or kind.__name__}: {text}" for keys, text in problems)
+    )
 
 
 def _told(problem: Any, data: Any) -> tuple[_Keys, str] | None:
@@ -113,12 +113,17 @@ def _told(problem: Any, data: Any) -> tuple[_Keys, str] | None:
                 return None
         elif problem["type"] == "missing":
             keys.append(part)
-    message = problem["msg"].replace("Unexpected keyword argument", "unknown key")
+    return tuple(keys), _sentence(problem)
+
+
+def _sentence(problem: Any) -> str:
+    """What is wrong, and what was given where that is no secret."""
+    if problem["type"] == "value_error":  # our own words, which say all that may be said
+        return str(problem["ctx"]["error"])
+    message: str = problem["msg"].replace("Unexpected keyword argument", "unknown key")
     message = message.replace("a dictionary or an instance of", "the keys of")
-    if problem["type"] == "value_error":  # our own sentence, which says all that may be said
-        return tuple(keys), str(problem["ctx"]["error"])
     hidden = problem["type"] == "missing" or any(isinstance(key, str) and _SECRET.search(key) for key in problem["loc"])
-    return tuple(keys), message + ("" if hidden else f" (given: {_short(problem['input'])})")
+    return message if hidden else f"{message} (given: {_short(problem['input'])})"
 
 
 def _short(value: Any) -> str:
