@@ -42,7 +42,7 @@ def opened(bao: BaoServer, admin: Any, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @pytest.mark.parametrize(
-    ("mount", "path"), [("natix", "huggingface"), ("secret", "cascade/db"), ("team/natix", "deep/down/here")]
+    ("mount", "path"), [("natix", "first"), ("secret", "cascade/db"), ("team/natix", "deep/down/here")]
 )
 def test_the_mount_is_found(put: Put, opened: Opened, mount: str, path: str) -> None:
     put(path, mount, token=f" {VALUE}\n", other="x")
@@ -184,6 +184,22 @@ def test_a_value_is_there_at_once_while_the_vault_hangs(bao: BaoServer, put: Put
         bao.go_on()
     put("huggingface", token="another")
     wait_until(lambda: secret.reveal() == "another")
+
+
+def test_many_secrets_wait_once_for_a_vault_that_hangs(bao: BaoServer, put: Put, opened: Opened) -> None:
+    keys = "abcdef"
+    put("many", **dict.fromkeys(keys, VALUE))
+    secrets = opened(refresh_s=0.05, timeout_s=1.0)
+    for key in keys:
+        secrets.open(f"vault:natix/many#{key}").reveal()
+    bao.pause()
+    try:
+        began = time.monotonic()
+        wait_until(lambda: len(secrets.problems) == len(keys))
+        assert time.monotonic() - began < 3.0
+    finally:
+        bao.go_on()
+    wait_until(lambda: not secrets.problems)
 
 
 def test_a_new_value_comes_by_itself(put: Put, opened: Opened, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,9 +15,34 @@ Examples
 <secret env:EXAMPLE_KEY> 4
 """
 
-from natix_cascade.secrets.reference import SecretRef, is_reference
-from natix_cascade.secrets.resolver import Secrets, shared
-from natix_cascade.secrets.settings import VaultSettings
-from natix_cascade.secrets.sources import Facts, Secret
+from __future__ import annotations
 
-__all__ = ["Facts", "Secret", "SecretRef", "Secrets", "VaultSettings", "is_reference", "shared"]
+from typing import TYPE_CHECKING, Any
+
+from natix_cascade.secrets.reference import SecretRef, is_reference
+
+if TYPE_CHECKING:
+    from natix_cascade.secrets.resolver import Secrets, shared
+    from natix_cascade.secrets.session import Holder
+    from natix_cascade.secrets.settings import VaultSettings
+    from natix_cascade.secrets.sources import Facts, Secret
+
+__all__ = ["Facts", "Holder", "Secret", "SecretRef", "Secrets", "VaultSettings", "is_reference", "shared"]
+
+_LATER = {
+    "Facts": "sources",
+    "Holder": "session",
+    "Secret": "sources",
+    "Secrets": "resolver",
+    "VaultSettings": "settings",
+    "shared": "resolver",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what opens references when it is first used: reading configuration needs the references only."""
+    if name in _LATER:
+        from importlib import import_module  # noqa: PLC0415
+
+        return getattr(import_module(f"natix_cascade.secrets.{_LATER[name]}"), name)
+    raise AttributeError(f"module 'natix_cascade.secrets' has no attribute {name!r}")

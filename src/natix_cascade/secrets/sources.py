@@ -151,8 +151,6 @@ class KeptSecret(Secret):
         if self._problem is None and self._value is not None:
             _log.warning("secret %s: %s; the value that was read before stays in force", self.ref, error)
         self._problem = str(error)
-        if self._value is None:
-            raise error
 
 
 class FileSecret(KeptSecret):
@@ -170,6 +168,8 @@ class FileSecret(KeptSecret):
                 self._look()
             except SecretError as error:
                 self._fail(error)
+                if self._value is None:
+                    raise
             return self._value or ""
 
     def invalidate(self) -> None:

@@ -46,8 +46,9 @@ class VaultSecret(KeptSecret):
         value = self._value
         if value is None:
             with self._lock:
-                if self._value is None:
-                    self.refresh()
+                error = self.refresh() if self._value is None else None
+                if error is not None:
+                    raise error
                 value = self._value or ""
         self._keeper.begin()
         return value
@@ -59,10 +60,7 @@ class VaultSecret(KeptSecret):
             if self._tried >= now or now - self._asked < self._again_s:
                 return  # while this call waited, or just before it, somebody else has had it read
             self._asked = now
-            try:
-                self.refresh()
-            except SecretError as error:
-                _log.debug("secret %s: %s", self.ref, error)
+            self.refresh()
 
     def facts(self) -> Facts:
         """See `Secret.facts`."""
@@ -76,23 +74,18 @@ class VaultSecret(KeptSecret):
             created=found.created if found else None,
         )
 
-    def refresh(self) -> None:
-        """Read it now.
-
-        Raises
-        ------
-        SecretError
-            There never was a value.
-        """
+    def refresh(self) -> SecretError | None:
+        """Read it now; returns what went wrong. An earlier value is then still in force."""
         with self._lock:
             self._tried = time.monotonic()
             try:
                 found = self._keeper.read(self.ref)
             except SecretError as error:
                 self._fail(error)
-                return
+                return error
             self._found = found
             self._keep(found.value)
+            return None
 
     def away(self, error: SecretAwayError) -> None:
         """Note that the Vault does not answer, without asking it once more."""
@@ -206,11 +199,8 @@ class VaultSecrets:
                 secret.away(gone)
                 continue
             try:
-                secret.refresh()
-            except SecretAwayError as error:
-                gone = error
-            except CascadeError as error:
-                _log.debug("secret %s: %s", secret.ref, error)
+                error = secret.refresh()
+                gone = error if isinstance(error, SecretAwayError) else None
             except Exception:  # noqa: BLE001  # whatever it is, the next round may go well; its text might tell too much
                 _log.error("secret %s could not be read again", secret.ref)
         return gone is None
