@@ -103,12 +103,14 @@ def test_a_token_by_approle_is_renewed_and_in_the_end_revoked(
 
 def test_a_token_that_cannot_last_longer_is_replaced(ids: Any, log_in: LogIn, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    ids(token_ttl="2s", token_max_ttl="3s")
+    ids(token_ttl="4s", token_max_ttl="6s")
     secrets = log_in(refresh_s=0.2)
     secret = secrets.open(REFERENCE)
     assert secret.reveal() == VALUE
     wait_until(lambda: logins(caplog) >= 2)
     assert secret.problem is None
+    first, second = (each.created for each in caplog.records if "logged in at the Vault" in each.getMessage())
+    assert second - first < 5.6  # before it ended
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 

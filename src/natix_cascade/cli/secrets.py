@@ -80,7 +80,7 @@ def _told(secrets: Secrets, text: str, number: int) -> dict[str, Any]:
 def _line(told: dict[str, Any]) -> str:
     name = told["reference"] or f"argument {told['argument']}"
     if not told["ok"]:
-        return f"FAIL  {name}: {told['problem']}"
+        return f"FAIL  {name}: {told['problem'].removeprefix(f'{name}: ')}"
     version = f", version {told['version']} of {told['created']}" if told["version"] else ""
     remarks = "".join(f"; {remark}" for remark in told["remarks"])
     return f"ok    {name}: a value of {told['characters']} characters in {told['source']}{version}{remarks}"

@@ -149,7 +149,8 @@ class KeptSecret(Secret):
 
     def _fail(self, error: SecretError) -> None:
         if self._problem is None and self._value is not None:
-            _log.warning("secret %s: %s; the value that was read before stays in force", self.ref, error)
+            why = str(error).removeprefix(f"{self.ref}: ")
+            _log.warning("secret %s: %s; the value that was read before stays in force", self.ref, why)
         self._problem = str(error)
 
 
