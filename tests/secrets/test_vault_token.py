@@ -160,6 +160,23 @@ def test_when_neither_renewal_nor_login_work_the_last_value_stays(
     assert len(warned) == 2, caplog.text
 
 
+def test_a_login_that_is_refused_leaves_the_token_in_use(ids: Any, log_in: LogIn, tmp_path: Path, admin: Any) -> None:
+    ids()
+    secrets = log_in()
+    secrets.open(REFERENCE).reveal()
+    good = (tmp_path / "secret-id").read_text("utf-8")
+    session = secrets._vault._session
+    assert session is not None
+    (tmp_path / "secret-id").write_text("wrong-half", "utf-8")
+    with pytest.raises(SecretError, match="logging in by approle"):
+        session._log_in()
+    assert secrets.whoami().name == "approle"
+    (tmp_path / "secret-id").write_text(good, "utf-8")
+    session._log_in()
+    assert secrets.whoami().name == "approle"
+    assert revoke_all(admin, "approle") == 1  # the one before was revoked
+
+
 def test_a_wrong_half_is_said_so_and_not_repeated(ids: Any, log_in: LogIn, tmp_path: Path) -> None:
     role_id, _ = ids()
     (tmp_path / "secret-id").write_text("wrong-half", "utf-8")

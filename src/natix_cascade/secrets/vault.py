@@ -6,6 +6,7 @@ nor as a context.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -133,9 +134,22 @@ class VaultConnection:
         return self._ask(lambda: read(path, mount_point=mount, raise_on_deleted_version=False), "data")
 
     def _logged_in(self, login: Callable[[], Any], hidden: tuple[str, ...]) -> Lease:
+        """Log in; then the token before is revoked, and where it fails that one is in use as before."""
         self._hidden = hidden
+        before = self._client.token
         self.use("")
-        return _lease(self._ask(login, "auth"))
+        try:
+            lease = _lease(self._ask(login, "auth"))
+        except SecretError:
+            self.use(before)
+            raise
+        if before:
+            token = self._client.token
+            self.use(before)
+            with contextlib.suppress(SecretError):  # it may have ended
+                self.revoke()
+            self.use(token)
+        return lease
 
     def _ask(self, call: Callable[[], Any], part: str | None) -> dict[str, Any]:
         """Make a request; returns a part of the answer (None: there need be no answer)."""
