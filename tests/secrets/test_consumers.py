@@ -71,7 +71,7 @@ def score(model: OpenAIModel) -> float:
     return float(model.predict([model.prepare(PIXELS)]).scores[0])
 
 
-@pytest.mark.servers
+@pytest.mark.observe
 @pytest.mark.usefixtures("vault")
 def test_a_key_that_is_changed_in_the_vault_opens_the_next_request(
     put: Any, ask: Ask, caplog: pytest.LogCaptureFixture
@@ -90,7 +90,7 @@ def test_a_key_that_is_changed_in_the_vault_opens_the_next_request(
     assert not [word for word in (OLD, NEW) if word in caplog.text]
 
 
-@pytest.mark.servers
+@pytest.mark.observe
 def test_a_vault_that_is_gone_does_not_stop_the_requests(
     vault: BaoServer, put: Any, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,7 +240,7 @@ def test_check_tells_all_but_the_value(run: Run, monkeypatch: pytest.MonkeyPatch
     assert out.startswith("FAIL  argument 1: a secret is wanted by reference")
 
 
-@pytest.mark.servers
+@pytest.mark.observe
 def test_check_and_whoami_ask_the_vault(vault: BaoServer, put: Any, run: Run) -> None:
     put("huggingface", token=OLD)
     code, out, _ = run("secrets", "check", "vault:natix/huggingface#token")

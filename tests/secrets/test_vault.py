@@ -16,7 +16,7 @@ from secret_checks import everything_of, wait_until
 from natix_cascade.errors import SecretAwayError, SecretError
 from natix_cascade.secrets import Secrets, VaultSettings
 
-pytestmark = pytest.mark.servers
+pytestmark = pytest.mark.observe
 VALUE = "sk-verysecret-0123456789"
 
 Put = Callable[..., None]

@@ -18,7 +18,7 @@ from natix_cascade.errors import SecretError
 from natix_cascade.secrets import Secrets
 from natix_cascade.secrets.vault import VaultConnection
 
-pytestmark = pytest.mark.servers
+pytestmark = pytest.mark.observe
 VALUE = "sk-verysecret-0123456789"
 REFERENCE = "vault:natix/huggingface#token"
 
