@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,6 @@ print(json.dumps({call.id: told(call) for call in client.get_calls()}, default=d
 """
 IMPORTED = """
 import json, sys
-before = set(sys.modules)
 from natix_cascade.observe.weave import WeaveLog
 print(json.dumps(sorted({"weave", "wandb", "httpx"} & set(sys.modules))))
 """
@@ -137,7 +137,8 @@ def test_a_server_that_starts_late_and_starts_again_gets_everything(tmp_path: Pa
         server.process.start()
         eventually(lambda: written(server, project) == 6)
         server.process.restart()
-        log(told(2, made[2]))
+        with suppress(CascadeError):  # of the time before
+            log(told(2, made[2]))
         eventually(lambda: written(server, project) == 9)
         log.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 from weave_events import call, verdict
 
 from natix_cascade.errors import CascadeError, MissingExtraError
+from natix_cascade.observe import weave
 from natix_cascade.observe.build import observers
 from natix_cascade.observe.observation import Observation
 from natix_cascade.observe.options import ObserveOptions, WeaveOptions
@@ -23,6 +25,7 @@ from natix_cascade.observe.weave_calls import call_id
 from natix_cascade.run.events import CascadeLoaded, FeedbackGiven, VerdictGiven
 
 PATIENCE_S = 20.0
+SOURCE = Path(weave.__file__).parents[2]
 
 
 class Newer(ThreadingHTTPServer):
@@ -236,6 +239,23 @@ def test_when_too_many_wait_the_caller_waits_too_and_memory_is_bounded() -> None
         assert caller.is_alive()
         with pytest.raises(CascadeError, match="not logged"):
             log.close()
+
+
+def test_an_account_that_cannot_be_asked_is_said_so_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "weave").mkdir()
+    (tmp_path / "weave" / "__init__.py").write_text("raise SystemExit('no route to the account')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(SOURCE)]))
+    monkeypatch.setenv("WANDB_API_KEY", "secret")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    log = WeaveLog(WeaveOptions(project="roads"))
+
+    log(given())
+    eventually(lambda: log._complaint is not None)
+
+    with pytest.raises(CascadeError, match=r"up to 1 .*'roads' cannot be found or made: no route to the account"):
+        log.close()
 
 
 def test_options_that_cannot_work_are_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ class TraceServer:
             follow_redirects=False,
         )
         self._whole = True  # takes calls whole; older ones want their beginnings and ends
+        self._batches = True  # takes feedback in batches; older ones want each alone
 
     def write_calls(self, calls: Sequence[dict[str, Any]], begun: Collection[str] = ()) -> None:
         """Write finished calls.
@@ -102,7 +103,12 @@ class TraceServer:
 
     def write_feedback(self, items: Sequence[dict[str, Any]]) -> None:
         """Write feedback; see `weave_calls.truth_feedback`. Errors as for `write_calls`."""
-        self._post("/feedback/batch/create", {"batch": items})
+        if self._batches:
+            if self._post("/feedback/batch/create", {"batch": items}, may_lack=True) is not None:
+                return
+            self._batches = False
+        for item in items:
+            self._post("/feedback/create", item)
 
     def written_feedback(self, ids: Sequence[str]) -> set[str]:
         """Which of these pieces of feedback the server has."""
