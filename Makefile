@@ -52,10 +52,10 @@ serve: $(VENV)/.installed ## Serve the embedded cascade, with its web page, on h
 	$(BIN)/natix-cascade serve
 
 test: $(VENV)/.dev ## Run the tests
-	$(BIN)/python -m pytest -m "not slow and not train and not servers and not miner and not vllm"
+	$(BIN)/python -m pytest -m "not slow and not train and not servers and not miner and not vllm and not observe"
 
 test-slow: $(VENV)/.dev ## Run the long tests too: kill -9, chaos, thousands of mutated pictures
-	$(BIN)/python -m pytest -m "slow and not train and not servers and not miner and not vllm"
+	$(BIN)/python -m pytest -m "slow and not train and not servers and not miner and not vllm and not observe"
 
 test-servers: $(VENV)/.dev ## Tests with a real Redis and a real Chromium (Debian: redis-server, chromium)
 	$(BIN)/python -m pytest -m servers
