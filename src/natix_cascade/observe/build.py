@@ -29,4 +29,9 @@ def observers(options: ObserveOptions, state: Path, tell: Callable[[Event], None
     CascadeError
         One of them cannot be made: its package is missing, or a reference to a secret cannot be read.
     """
-    return []
+    made: list[Observer] = []
+    if options.weave is not None:
+        from natix_cascade.observe.weave import WeaveLog  # noqa: PLC0415  # only where it is wanted
+
+        made.append(WeaveLog(options.weave))
+    return made
