@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for servers.py: test folders are not packages
+for folder in ("serve", "observe"):  # for service_process.py and servers.py: test folders are not packages
+    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
 import servers
 from servers import Server
 

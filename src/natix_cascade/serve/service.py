@@ -215,6 +215,8 @@ class Service:
     async def _tell(self) -> None:
         """Say how this worker is."""
         self.metrics.active(self.in_flight)
+        if self.engine.present is not None:
+            self.metrics.breakers(self.breakers())
         await self.store.set_worker(self.run, self.worker, os.getpid(), orjson.dumps(self.snapshot()))
 
     async def _obey(self) -> None:
