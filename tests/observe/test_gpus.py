@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 import pytest
 from nvml_stub import NvmlStub, missing
@@ -62,8 +64,6 @@ class Reader:
 
     def page(self) -> tuple[float, list[str]]:
         """Seconds that it took, and its lines without comments."""
-        import ast
-
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\n")
@@ -71,7 +71,7 @@ class Reader:
         took, lines = ast.literal_eval(self._process.stdout.readline())
         return took, lines
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
