@@ -223,6 +223,8 @@ class Service:
         self.metrics.active(self.in_flight)
         if self.options.observe.metrics:
             await asyncio.to_thread(self.history.tick)
+        if self.engine.present is not None:
+            self.metrics.breakers(self.breakers())
         await self.store.set_worker(self.run, self.worker, os.getpid(), orjson.dumps(self.snapshot()))
 
     async def _obey(self) -> None:
