@@ -85,8 +85,8 @@ def _over_time() -> list[Any]:
     return [
         trend(
             View(
-                title="Per hour",
-                about="What answers and the judge cost an hour. Dashed: the limits of the alert and half of it. More "
+                title="Per hour, over time",
+                about="What answers and the judge cost an hour. Dashed: the limit of the alert, and half of it. More "
                 "traffic, or more pictures at costly levels: the next panel tells which.",
                 queries={
                     "answers": f"{_HOUR} * {_usd(_NOW)}",
@@ -110,7 +110,7 @@ def _over_time() -> list[Any]:
         ),
         trend(
             View(
-                title="Projected month",
+                title="Projected month, over time",
                 about="Answers and judge, if 730 hours were like the window 'month from' before each moment.",
                 queries={
                     "answers": f"{_MONTH} * {_usd(_DAY)}",

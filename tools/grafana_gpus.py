@@ -18,7 +18,7 @@ _NEEDS = "Needs natix-cascade[gpu-metrics] and NVIDIA's driver."
 
 def dashboard() -> Any:
     """Build it."""
-    gpu = values_of("gpu", "GPU", "gpu_memory_total_bytes", "GPUs, by NVML's index on their machine")
+    gpu = values_of("gpu", "gpu_id", "gpu_memory_total_bytes", "GPUs, by NVML's index on their machine")
     rows = {"Now": _now(), "Memory": _memory(), "Use and power": _use()}
     about = f"Memory, use and power of all GPUs of the machines, by whatever process. {_NEEDS}"
     return board("GPUs", about, [gpu], rows)

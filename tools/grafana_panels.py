@@ -119,11 +119,12 @@ def bar_gauge(view: View, *, histogram: bool = False) -> Panel:
 
 def heat_map(view: View, *, each: str = "") -> Panel:
     """Buckets of a histogram over time; `each`: the variable for each of whose values there is one."""
+    even = common.ScaleDistributionConfig().type(kinds.ScaleDistribution.LINEAR)
     axis = heatmap.YAxisConfig().unit(view.unit).axis_placement(kinds.AxisPlacement.LEFT)
     colours = heatmap.HeatmapColorOptions().mode(heat.HeatmapColorMode.SCHEME).scheme("Blues").steps(64).fill("blue")
     colours = colours.scale(heat.HeatmapColorScale.EXPONENTIAL).exponent(0.5).reverse(False)
     panel = _common(heatmap.Panel(), view).y_axis(axis).calculate(False).color(colours).show_legend()
-    panel = panel.cell_gap(1).mode(kinds.TooltipDisplayMode.SINGLE).show_y_histogram()
+    panel = panel.cell_gap(1).scale_distribution(even).mode(kinds.TooltipDisplayMode.SINGLE).show_y_histogram()
     if each:
         panel = panel.repeat(each).repeat_direction("h").max_per_row(3)
     return _asked(panel, view, layout=PromQueryFormat.HEATMAP)
@@ -133,14 +134,27 @@ def states(view: View, words: Mapping[int, tuple[str, str]]) -> Panel:
     """A band for each series, coloured by state; `words` are number to (word, colour)."""
     legend = common.VizLegendOptions().display_mode(kinds.LegendDisplayMode.LIST).show_legend(False).calcs([])
     panel = _common(statetimeline.Panel(), view).mappings(_mapped(words)).show_value(kinds.VisibilityMode.AUTO)
-    panel = panel.merge_values(True).row_height(0.8).legend(legend.placement(kinds.LegendPlacement.BOTTOM))
+    panel = (
+        panel.merge_values(True)
+        .row_height(0.8)
+        .line_width(0)
+        .fill_opacity(70)
+        .legend(legend.placement(kinds.LegendPlacement.BOTTOM))
+    )
     return _asked(panel, view)
 
 
 def bar_chart(view: View, along: str) -> Panel:
     """Bars along a label, one for each query; the queries are over the whole range."""
     panel = _common(bars.Panel(), view).x_field(along).orientation(kinds.VizOrientation.VERTICAL)
-    panel = panel.group_width(0.8).show_value(kinds.VisibilityMode.NEVER).stacking(kinds.StackingMode.NONE)
+    panel = (
+        panel.group_width(0.8)
+        .fill_opacity(80)
+        .line_width(1)
+        .gradient_mode(kinds.GraphGradientMode.NONE)
+        .show_value(kinds.VisibilityMode.NEVER)
+        .stacking(kinds.StackingMode.NONE)
+    )
     return _joined(_asked(panel, view, instant=True, layout=PromQueryFormat.TABLE), view)
 
 
