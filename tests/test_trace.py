@@ -70,7 +70,7 @@ def test_who_does_not_sample_is_heard() -> None:
         f"00_{TRACE}_{SPAN}_01",
         f"{GOOD},{GOOD}",
         f"{GOOD}\n{GOOD}",
-        GOOD.replace("4", "４"),
+        GOOD.replace("4", "\uff14"),
         "00-" + "a" * 100_000,
     ],
 )

@@ -163,7 +163,7 @@ def test_a_key_that_is_never_taken_is_said_without_it(receiver: OtlpReceiver, mo
     url = receiver.url.replace("//", "//anna:secret@") + "?token=secret"
     tracer = Tracer(TraceOptions(url=url, headers={"authorization": "env:COLLECTOR_KEY"}))
     tracer(observation())
-    with pytest.raises(CascadeError, match="answered 40[14]") as caught:
+    with pytest.raises(CascadeError, match=r"answered 40[14]") as caught:
         tracer.close()
     assert "secret" not in str(caught.value)
     assert f"{SPANS} spans" in str(caught.value)
@@ -199,8 +199,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracing, "_WAIT_S", 0.05)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_dead_collector_costs_a_line_and_is_asked_again(
-    impatient: None, caplog: pytest.LogCaptureFixture, receiver: OtlpReceiver
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     failed: list[str] = []
     tracer = Tracer(TraceOptions(url=nobody()))
@@ -220,7 +221,8 @@ def test_a_dead_collector_costs_a_line_and_is_asked_again(
     assert lines[0].exc_info is None
 
 
-def test_a_collector_that_hangs_holds_up_nobody(impatient: None) -> None:
+@pytest.mark.usefixtures("impatient")
+def test_a_collector_that_hangs_holds_up_nobody() -> None:
     with hanging() as url:
         tracer = Tracer(TraceOptions(url=url))
         began = time.monotonic()
@@ -250,7 +252,8 @@ def test_a_collector_that_hangs_ends_within_the_promised_limits() -> None:
         assert 2.5 < time.monotonic() - began < 4.0
 
 
-def test_what_waits_is_bounded_and_what_is_lost_is_counted(impatient: None) -> None:
+@pytest.mark.usefixtures("impatient")
+def test_what_waits_is_bounded_and_what_is_lost_is_counted() -> None:
     tracer = Tracer(TraceOptions(url="http://unused"), exporter=_Stuck())
     told = 0
     for _ in range(3000):
@@ -266,7 +269,8 @@ def test_what_waits_is_bounded_and_what_is_lost_is_counted(impatient: None) -> N
     assert outbox._spans <= tracing._MOST
 
 
-def test_pictures_that_wait_are_bounded_by_their_size(impatient: None) -> None:
+@pytest.mark.usefixtures("impatient")
+def test_pictures_that_wait_are_bounded_by_their_size() -> None:
     tracer = Tracer(TraceOptions(url="http://unused", pixels=True), exporter=_Stuck())
     big = b"x" * (8 * 1024 * 1024)
     lost = 0
@@ -280,10 +284,9 @@ def test_pictures_that_wait_are_bounded_by_their_size(impatient: None) -> None:
         tracer.close()
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("status", [400, 404, 413, 500])
-def test_a_collector_that_refuses_is_quoted_and_heard_again(
-    impatient: None, receiver: OtlpReceiver, status: int
-) -> None:
+def test_a_collector_that_refuses_is_quoted_and_heard_again(receiver: OtlpReceiver, status: int) -> None:
     receiver.status = status
     tracer = Tracer(TraceOptions(url=receiver.url))
     tracer(another())
