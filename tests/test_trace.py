@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from natix_cascade.trace import TraceContext, made_at, new_id
@@ -94,6 +94,7 @@ def test_a_state_of_the_longest_length_is_passed_on() -> None:
     assert TraceContext.of_request(ID, GOOD, f" {state} ").headers()["tracestate"] == state
 
 
+@settings(deadline=None)
 @given(digits(32), digits(16), st.integers(0, 255), st.integers(0, 254))
 def test_any_parent_that_is_written_well_is_read(trace: str, span: str, flags: int, version: int) -> None:
     found = TraceContext.of_request(ID, f"{version:02x}-{trace}-{span}-{flags:02x}")
@@ -103,6 +104,7 @@ def test_any_parent_that_is_written_well_is_read(trace: str, span: str, flags: i
         assert (found.trace_id, found.parent_id, found.sampled) == (trace, span, bool(flags & 1))
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.from_regex(r"[0-9a-fA-F]{1,3}-[0-9a-fA-Fg]{31,33}-[0-9a-f]{15,17}-..?")), st.text())
 def test_whatever_comes_what_goes_out_is_well_formed(parent: str, state: str) -> None:
     found = TraceContext.of_request(ID, parent, state)
@@ -115,6 +117,7 @@ def test_whatever_comes_what_goes_out_is_well_formed(parent: str, state: str) ->
     assert (again.trace_id, again.parent_id, again.sampled) == (found.trace_id, found.span_id, found.sampled)
 
 
+@settings(deadline=None)
 @given(digits(32), st.text(), st.text())
 def test_children_differ_by_what_they_are_about(name: str, one: str, other: str) -> None:
     request = TraceContext.of_request(name)

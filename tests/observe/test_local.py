@@ -15,7 +15,7 @@ pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="needs the 
 from otlp_receiver import OtlpReceiver, hanging, nobody, values
 
 from natix_cascade import Cascade
-from natix_cascade.errors import PictureError, SpecError
+from natix_cascade.errors import PictureError, SecretError
 from natix_cascade.observe.local import LocalListener, listener
 from natix_cascade.observe.options import ObserveOptions, TraceOptions
 from natix_cascade.run.loaded import LoadedCascade
@@ -88,7 +88,7 @@ def test_a_state_folder_of_its_own_ends_with_it(receiver: OtlpReceiver, tmp_path
     heard = listener(options(receiver.url), tmp_path / "mine")
     heard.close()
     heard.close()
-    with pytest.raises(SpecError, match="NOT_SET_ANYWHERE"):
+    with pytest.raises(SecretError, match="NOT_SET_ANYWHERE"):
         listener(
             ObserveOptions(traces=TraceOptions(url=receiver.url, headers={"a": "env:NOT_SET_ANYWHERE"})),
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))  # for told.py: test folders are not packages
@@ -82,6 +82,7 @@ def test_times_are_those_of_the_work() -> None:
 times = st.floats(0, 1e5, allow_nan=False)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.none() | times, times), min_size=1, max_size=8),
     times,

@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from otlp_receiver import OtlpReceiver, eventually, hanging, nobody, values
 from told import BEGAN, ID, PARENT, TRACE, call, failure, observation
 
-from natix_cascade.errors import CascadeError, CorruptPictureError, SpecError
+from natix_cascade.errors import CascadeError, CorruptPictureError, SecretError
 from natix_cascade.observe import tracing
 from natix_cascade.observe.build import check, observers, traces_of
 from natix_cascade.observe.hub import Hub
@@ -171,9 +171,9 @@ def test_a_key_that_is_never_taken_is_said_without_it(receiver: OtlpReceiver, mo
 
 def test_a_reference_that_leads_nowhere_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLLECTOR_KEY", raising=False)
-    with pytest.raises(SpecError, match="COLLECTOR_KEY"):
+    with pytest.raises(SecretError, match="COLLECTOR_KEY"):
         Tracer(TraceOptions(url="http://127.0.0.1:1/v1/traces", headers={"a": "env:COLLECTOR_KEY"}))
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(SecretError) as caught:
         Tracer(TraceOptions(url="http://127.0.0.1:1/v1/traces", headers={"a": "sk-literal"}))
     assert "sk-literal" not in str(caught.value)
 

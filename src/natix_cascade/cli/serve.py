@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,7 +39,8 @@ def serve(
     ),
     keys: Annotated[Path | None, typer.Option("--keys", help="File of hashed keys; see `natix-cascade keys`.")] = None,
     redis: Annotated[
-        str | None, typer.Option("--redis", help="redis://... shares rates and breakers between replicas.")
+        str | None,
+        typer.Option("--redis", help="redis://... (or vault:PATH#KEY) shares rates and breakers between replicas."),
     ] = None,
     rate: Annotated[str | None, typer.Option("--rate", help="For each key without its own, as 100/second.")] = None,
     max_in_flight: Annotated[
@@ -74,6 +74,7 @@ def serve(
 ) -> None:
     """Serve a cascade over HTTP, with a web page at /. Options given here win over those of --config."""
     try:
+        from natix_cascade.observe.logs import configure
         from natix_cascade.serve.supervisor import serve as run
     except ImportError as error:
         fail(f"the service needs more packages ({error.name} is missing): pip install 'natix-cascade[serve]'")
@@ -100,7 +101,7 @@ def serve(
         "tls_key": tls_key,
     }
     options = _observed(_options(config, given, loader), otlp, keep_share)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    configure(options.observe.log, "service")
 
     def bound(found: ServeOptions) -> None:
         scheme = "https" if found.tls_cert else "http"

@@ -36,6 +36,10 @@ def observers(options: ObserveOptions, state: Path, tell: Callable[[Event], None
         from natix_cascade.observe.tracing import Tracer  # noqa: PLC0415  # needs the extra traces
 
         made.append(Tracer(traces, share=options.share))
+    if options.weave is not None:
+        from natix_cascade.observe.weave import WeaveLog  # noqa: PLC0415  # only where it is wanted
+
+        made.append(WeaveLog(options.weave))
     return made
 
 
