@@ -49,6 +49,9 @@ VERBS = [
     ("keys", "list"),
     ("keys", "revoke"),
     ("keys", "rotate"),
+    ("secrets",),
+    ("secrets", "check"),
+    ("secrets", "whoami"),
     ("doctor",),
 ]
 
@@ -74,7 +77,7 @@ def test_every_verb_explains_itself(run: Run, verb: tuple[str, ...], flag: str) 
     code, out, err = run(*verb, flag)
     assert (code, err) == (0, "")
     assert "Usage: natix-cascade " + " ".join(verb) in out
-    if verb in {(), ("miner",), ("models",), ("engines",), ("records",), ("plan",), ("spec",), ("keys",)}:
+    if verb in {(), ("miner",), ("models",), ("engines",), ("records",), ("plan",), ("spec",), ("keys",), ("secrets",)}:
         assert "Commands" in out
 
 

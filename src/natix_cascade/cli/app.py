@@ -23,6 +23,7 @@ from natix_cascade.cli import (
     records,
     rehearse,
     scan,
+    secrets,
     serve,
     spec,
 )
@@ -54,6 +55,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(engines.app, name="engines")
 app.add_typer(spec.app, name="spec")
 app.add_typer(keys.app, name="keys")
+app.add_typer(secrets.app, name="secrets")
 app.command("doctor")(doctor.doctor)
 
 
