@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for servers.py: test folders are not packages
-import servers
-from servers import Server
+for folder in ("serve", "observe"):  # for service_process.py and servers.py: test folders are not packages
+    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
+
+import servers  # noqa: E402  # found by the lines above
+from servers import Server  # noqa: E402
 
 
 @pytest.fixture

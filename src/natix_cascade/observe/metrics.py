@@ -6,13 +6,15 @@ Names without a unit count; the client library adds ``_total`` to counters, as i
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from natix_cascade.decide.verdict import Opinion, Verdict
 from natix_cascade.errors import DeadlineError, ModelError, PictureError
+from natix_cascade.observe.gpus import Gpus
 from natix_cascade.run.events import (
     BreakerChanged,
     CascadeLoaded,
@@ -23,7 +25,7 @@ from natix_cascade.run.events import (
     VerdictGiven,
 )
 
-__all__ = ["CONTENT_TYPE", "Metrics"]
+__all__ = ["CONTENT_TYPE", "Metrics", "count_as"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"
@@ -33,6 +35,23 @@ _AGREED: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 0.999, 1.0)
 _BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _TENTHS: Final = tuple(round(0.1 * tenth, 1) for tenth in range(1, 11))
 _STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
+_KINDS: Final = {PictureError: "picture", DeadlineError: "deadline", ModelError: "model"}
+_YES_NO: Final = ("no", "yes")
+_PROMISES: Final = ("accuracy", "mcc", "reward")
+
+
+def count_as(process: str) -> None:
+    """Name this process's files in the shared folder, before `Metrics` is made; else it is called by its number.
+
+    A process that takes the place of a dead one goes on in its files: they do not become more with every death.
+
+    Parameters
+    ----------
+    process : str
+        No two that live at a time may have the same; without ``_``.
+    """
+    if os.environ.get(_SHARED):
+        values.ValueClass = values.MultiProcessValue(lambda: process)  # type: ignore[no-untyped-call]
 
 
 class Metrics:
@@ -78,7 +97,7 @@ class Metrics:
         self._changes = counter("breaker_changes", "Changes of breakers", "model", "state")
         # policy and quality
         self._policy = gauge("policy_info", "1 for what is at work", "livemax", "cascade", "policy")
-        self._promised = gauge("promised", "What the policy promises at least", "livemax", "metric")
+        self._promised = gauge("promised", "What the policy promises at least; 0: nothing", "livemax", "metric")
         self._feedback = counter("feedback", "Verdicts whose truth was told", "answer", "truth")
         self._told = counter("calibration_verdicts", "Verdicts whose truth was told, by tenths of P(yes)", "tenth")
         self._said = counter("calibration_probability", "Sum of their P(yes)", "tenth")
@@ -93,6 +112,28 @@ class Metrics:
         self._dropped = counter("observations_dropped", "Observations that could not be sent on", "observer")
         self._broken = counter("observer_errors", "Errors of observers", "observer")
         self._at_work: tuple[str, str] | None = None
+        self._known_breakers: set[tuple[str, str]] = set()
+        self._gpus = Gpus()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin at 0 what is known beforehand: a series that begins at 1 hides its first increase."""
+        beginnings: dict[Any, tuple[str, ...]] = {
+            self._rejected: ("full", "draining", "rate"),
+            self._errors: (*_KINDS.values(), "other"),
+            self._missed: ("degraded", "failed"),
+            self._scores: ("scored", "abstained", "failed"),
+            self._reloads: ("done", "refused"),
+        }
+        for metric, labels in beginnings.items():
+            for label in labels:
+                self._child(metric, label)
+        for answer in _YES_NO:
+            for truth in _YES_NO:
+                self._child(self._feedback, answer, truth)
+        for tenth in range(10):
+            for metric in (self._told, self._said, self._true):
+                self._child(metric, str(tenth))
 
     def __call__(self, event: Event) -> None:
         """Take in an event."""
@@ -102,7 +143,7 @@ class Metrics:
             case PictureFailed(_, error):
                 self._failed(error)
             case BreakerChanged(model, replica, state):
-                self._child(self._breakers, model, str(replica)).set(_STATES[state])
+                self._breaker(model, str(replica), state)
                 self._child(self._changes, model, state).inc()
             case CascadeLoaded():
                 self._loaded(event)
@@ -120,6 +161,20 @@ class Metrics:
     def active(self, pictures: int) -> None:
         """Say how many pictures are under way here."""
         self._active.set(pictures)
+
+    def breakers(self, states: Iterable[Mapping[str, Any]]) -> None:
+        """Say how the breakers are now; those of a cascade that is no longer at work are closed.
+
+        Parameters
+        ----------
+        states : iterable of mapping
+            Each with ``model``, ``replica`` and ``state``.
+        """
+        now = {(each["model"], str(each["replica"])): each["state"] for each in states}
+        for model, replica in self._known_breakers - now.keys():
+            self._breaker(model, replica, "closed")
+        for (model, replica), state in now.items():
+            self._breaker(model, replica, state)
 
     def unstored(self) -> None:
         """Count a verdict that the store did not take in time."""
@@ -152,11 +207,13 @@ class Metrics:
         return generate_latest(self.together())
 
     def together(self) -> CollectorRegistry:
-        """What all processes have counted."""
-        if not os.path.isdir(os.environ.get(_SHARED, "")):  # noqa: PTH112  # an environment variable, maybe empty
-            return self._registry
+        """What all processes have counted, and the GPUs of this machine."""
         together = CollectorRegistry()
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        if os.path.isdir(os.environ.get(_SHARED, "")):  # noqa: PTH112  # an environment variable, maybe empty
+            MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        else:
+            together.register(self._registry)
+        together.register(self._gpus)
         return together
 
     def _given(self, verdict: Verdict) -> None:
@@ -190,8 +247,7 @@ class Metrics:
             self._child(self._batch, model).observe(opinion.batch_size)
 
     def _failed(self, error: Exception) -> None:
-        kinds = {PictureError: "picture", DeadlineError: "deadline", ModelError: "model"}
-        kind = next((name for base, name in kinds.items() if isinstance(error, base)), "other")
+        kind = next((name for base, name in _KINDS.items() if isinstance(error, base)), "other")
         self._child(self._errors, kind).inc()
         if kind == "deadline":
             self._child(self._missed, "failed").inc()
@@ -201,16 +257,20 @@ class Metrics:
             self._child(self._policy, *self._at_work).set(0)
         self._at_work = (event.cascade, event.policy)
         self._child(self._policy, *self._at_work).set(1)
-        for metric in ("accuracy", "mcc", "reward"):
+        for metric in _PROMISES:
             self._child(self._promised, metric).set(event.promises.get(metric, 0.0))
 
     def _heard(self, event: FeedbackGiven) -> None:
-        verdict, yes_no = event.verdict, ("no", "yes")
-        self._child(self._feedback, yes_no[verdict.detected], yes_no[event.label]).inc()
+        verdict = event.verdict
+        self._child(self._feedback, _YES_NO[verdict.detected], _YES_NO[event.label]).inc()
         tenth = str(min(int(verdict.probability * 10), 9))
         self._child(self._told, tenth).inc()
         self._child(self._said, tenth).inc(verdict.probability)
         self._child(self._true, tenth).inc(event.label)
+
+    def _breaker(self, model: str, replica: str, state: str) -> None:
+        self._known_breakers.add((model, replica))
+        self._child(self._breakers, model, replica).set(_STATES[state])
 
     def _child(self, metric: Any, *labels: str) -> Any:
         """A metric with its labels; looked up once."""

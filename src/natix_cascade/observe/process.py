@@ -19,7 +19,7 @@ from natix_cascade.errors import CascadeError
 from natix_cascade.observe.build import observers
 from natix_cascade.observe.hub import Hub
 from natix_cascade.observe.logs import configure
-from natix_cascade.observe.metrics import Metrics
+from natix_cascade.observe.metrics import Metrics, count_as
 from natix_cascade.observe.observation import Observation
 from natix_cascade.observe.options import ObserveOptions
 from natix_cascade.observe.post import Inbox
@@ -54,6 +54,7 @@ class ObserveTask:
 def observe(task: ObserveTask) -> None:
     """Observe until told to leave; the function of the process."""
     configure(task.options.log, "observer")
+    count_as("observer")
     with suppress(OSError):
         os.nice(_NICE)  # answers go first
     leaving = False

@@ -187,7 +187,7 @@ class Supervisor:
             if slot.process.is_alive():
                 continue
             if not slot.due:
-                for file in metrics.glob(f"gauge_live*_{slot.process.pid}.db"):
+                for file in metrics.glob(f"gauge_live*_worker{number}.db"):
                     file.unlink(missing_ok=True)
                 slot.quick = slot.quick + 1 if now - slot.began < _QUICK_S else 0
                 if slot.quick >= _MOST_QUICK:

@@ -17,6 +17,7 @@ import uvicorn
 import uvloop
 
 from natix_cascade.observe.logs import configure
+from natix_cascade.observe.metrics import count_as
 from natix_cascade.serve.app import create_app, metrics_app
 from natix_cascade.serve.options import ServeOptions
 from natix_cascade.serve.protocol import protocol_of
@@ -83,6 +84,7 @@ def bind(host: str, port: int) -> socket.socket:
 def work(task: Task) -> None:
     """Serve until told to leave; the function of a worker process."""
     configure(task.options.observe.log, f"worker {task.worker}")
+    count_as(f"worker{task.worker}")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.collect()
     gc.freeze()  # what was imported lives for ever: the collector need not look at it again and again
