@@ -14,7 +14,7 @@ from natix_cascade.run.events import Event
 __all__ = ["check", "observers", "traces_of"]
 
 
-def observers(options: ObserveOptions, state: Path, tell: Callable[[Event], None]) -> list[Observer]:  # noqa: ARG001
+def observers(options: ObserveOptions, state: Path, tell: Callable[[Event], None]) -> list[Observer]:
     """The observers that are wanted.
 
     Parameters
@@ -36,6 +36,10 @@ def observers(options: ObserveOptions, state: Path, tell: Callable[[Event], None
         from natix_cascade.observe.tracing import Tracer  # noqa: PLC0415  # needs the extra traces
 
         made.append(Tracer(traces, share=options.share))
+    if options.judge is not None:
+        from natix_cascade.observe.judge.observer import JudgeObserver  # noqa: PLC0415  # only where it is wanted
+
+        made.append(JudgeObserver(options.judge, options.share, state, tell))
     if options.weave is not None:
         from natix_cascade.observe.weave import WeaveLog  # noqa: PLC0415  # only where it is wanted
 
