@@ -29,7 +29,6 @@ _MILLION = 1e6
 _PICTURE_TOKENS = 3000  # of a picture with sides of at most 768 pixels; the hungriest encoders take about so many
 _CHARACTERS = 2  # in a token; most texts have four
 _MOST_TOKENS = 10**9
-_MOST_UNREADABLE = 2  # answers of other forms that are looked at for one verdict
 _MOST_REFUSALS = 3  # in turn; one may be the fault of its picture
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 _FAILURE = 300
@@ -224,17 +223,18 @@ class Judge:
     async def _search(self, chat: Chat, bill: _Bill, said: Callable[[dict[str, Any]], None]) -> Said:
         """Try the forms in turn; the first that brings an answer is kept."""
         complaint: ModelError | None = None
-        unreadable = 0
+        passed_over: set[str] = set()
         for form in FORMS:
+            if form.name in passed_over:
+                continue
             try:
                 answer = await self._patiently(form, chat, bill, said)
             except RefusedError as error:
                 complaint = complaint or error
                 continue
             except UnreadableError as error:  # it may pass over what it does not know
-                complaint, unreadable = error, unreadable + 1
-                if unreadable > _MOST_UNREADABLE:
-                    break
+                complaint = error
+                passed_over.add(form.name)
                 continue
             self._found = form
             return answer
