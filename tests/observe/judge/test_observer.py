@@ -136,13 +136,16 @@ def test_who_abstains_or_cannot_be_read_has_no_score(make: Make, told: list[Scor
 
 def test_a_few_at_a_time_and_the_rest_is_passed_over(make: Make, told: list[ScoreGiven], tmp_path: Path) -> None:
     with JudgeServer() as server:
-        server.fault = "hang"
         judge = make(server)
+        judge(observation())
+        idle(judge)
+        told.clear()
+        server.fault = "hang"
         began = time.monotonic()
         for _ in range(50):
             judge(observation())
         assert time.monotonic() - began < 5  # it never waits
-        until(lambda: server.under_way > 0)
+        until(lambda: server.under_way == 4)
         server.fault = None
         server.release.set()
         idle(judge)
@@ -293,17 +296,20 @@ def test_scores_that_fall_are_said_once(make: Make, tmp_path: Path, caplog: pyte
             server.says = said(0.95 if number % 2 else 0.9)
             judge(observation())
             idle(judge)
+        server.says = said(0.1)
+        for _ in range(20):
+            judge(observation("remarkable", degraded=True))  # such do not count
+            idle(judge)
         judge.close()
+        assert not caplog.records
         again = make(server, window=8)  # what came before the restart counts
         for number in range(12):
             server.says = said(0.25 if number % 2 else 0.2)
             again(observation())
             idle(again)
-            again(observation("remarkable", degraded=True))  # such do not count
-            idle(again)
     (line,) = (each.message for each in caplog.records if "scores have fallen" in each.message)
     assert "over the last 8 verdicts drawn by chance" in line
-    assert len(read_rows(tmp_path)) == 36
+    assert len(read_rows(tmp_path)) == 44
     assert [each.levelno for each in caplog.records if "fallen" in each.message] == [logging.WARNING]
 
 

@@ -48,6 +48,7 @@ def test_who_abstains_has_no_score_whatever_it_writes_there() -> None:
         "```json\n" + said(0.2) + "\n```",
         "<think>a</think> ```" + said(0.2) + "```",
         "  " + said(0.2) + "\n",
+        '{"reason": "Cones close\x1f the\tlane.", "abstain": false, "score": 0.2}',
     ],
 )
 def test_a_thought_before_and_a_fence_around_are_taken_off(text: str) -> None:

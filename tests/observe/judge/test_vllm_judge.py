@@ -12,6 +12,7 @@ import pytest
 from judge_server import verdict
 
 from natix_cascade.image import encode_jpeg
+from natix_cascade.observe.judge import wording
 from natix_cascade.observe.judge.asking import Judge, Judgement
 from natix_cascade.observe.judge.budget import Budget, Purse
 from natix_cascade.observe.judge.rubric import load_rubric
@@ -34,8 +35,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     root = tmp_path_factory.mktemp("judge")
     build_tiny_vlm("qwen3_vl", root / "tiny")
     vllm = Path(os.environ["NATIX_CASCADE_VLLM"])
-    with vllm_server(vllm, root / "tiny", names=["judge"], port=free_port(), log=root / "log") as running:
+    running = vllm_server(vllm, root / "tiny", names=["judge"], port=free_port(), log=root / "log")
+    # between JSON's tokens a model with random weights writes blanks until it is cut off
+    running.command += ("--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}')
+    with running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def long_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wording, "_TOKENS", 1500)  # its tokens are letters, or less
 
 
 def judged(server: ServerProcess, rubric: str, forms: tuple[Form, ...], count: int = 3) -> list[Judgement]:

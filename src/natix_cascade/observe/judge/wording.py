@@ -1,7 +1,7 @@
 """What a judge is told and how its answer is asked for. Pure.
 
 The reason stands before the score: a model that has written what it sees scores by it, while a reason after the score
-only defends it (Wang et al., "Large Language Models are not Fair Evaluators", 2023; Liu et al., "G-Eval", 2023). What
+only defends it (Wang et al., "Large Language Models are not Fair Evaluators", 2023, have evidence written first). What
 the judged models wrote stands between marks that nobody can guess, inside JSON strings, and is called material.
 """
 
