@@ -101,8 +101,10 @@ def test_what_cannot_be(run: Run, picture: Path, tmp_path: Path) -> None:
     assert run("try", tmp_path / "none.jpg", *given)[0] == 2
     code, _, err = run("try", picture, *given, "--rubric", "nothing")
     assert (code, "no rubric 'nothing'" in err) == (2, True)
-    code, _, err = run("try", picture, *given, "--key-env", "NATIX_NO_SUCH_KEY")
+    code, _, err = run("try", picture, *given, "--key", "env:NATIX_NO_SUCH_KEY")
     assert (code, "NATIX_NO_SUCH_KEY" in err) == (2, True)
+    code, _, err = run("try", picture, *given, "--key", "sk-verysecret-42")
+    assert (code, "sk-verysecret" in err) == (2, False)
     code, _, err = run("report", "--state", tmp_path)
     assert (code, "no judge's journal" in err) == (2, True)
 

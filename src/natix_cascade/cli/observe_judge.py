@@ -61,8 +61,9 @@ def try_once(
         ),
     ] = None,
     rubric: Annotated[str, typer.Option("--rubric", help="A shipped rubric, or a YAML file.")] = "roadwork",
-    key_env: Annotated[
-        str | None, typer.Option("--key-env", help="Environment variable that holds the server's key.")
+    key: Annotated[
+        str | None,
+        typer.Option("--key", help="Where the server's key is kept: env:NAME, file:PATH or vault:PATH#KEY."),
     ] = None,
     timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Longest wait for one answer.")] = 60.0,
     json_output: JsonOption = False,
@@ -82,7 +83,7 @@ def try_once(
     found = load_rubric(rubric)
     shown = as_shown(picture, Limits())
     judged = _verdict(verdict, picture, found)
-    where = Endpoint(url=endpoint, model=model, api_key_env=key_env, timeout_s=timeout_s)
+    where = Endpoint(url=endpoint, model=model, api_key=key, timeout_s=timeout_s)
     judge = Judge(JudgeOptions(endpoint=where, rubric=rubric), found)
     loop = LoopThread("natix-judge")
     try:
