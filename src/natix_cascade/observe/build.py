@@ -63,9 +63,17 @@ def check(options: ObserveOptions) -> None:
     ------
     MissingExtraError
         A package is missing.
+    SpecError
+        The judge has no name, or no rubric.
     """
     if traces_of(options) is not None and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
         raise MissingExtraError("traces need OpenTelemetry's exporter: pip install 'natix-cascade[traces]'")
+    if options.judge is not None:
+        from natix_cascade.observe.judge.asking import model_of  # noqa: PLC0415  # only where it is wanted
+        from natix_cascade.observe.judge.rubric import load_rubric  # noqa: PLC0415  # the same
+
+        model_of(options.judge)
+        load_rubric(options.judge.rubric)
 
 
 def _is_installed(module: str) -> bool:

@@ -16,7 +16,7 @@ import pytest
 from judge_server import JudgeServer, observation, said, text_of, until, verdict
 
 from natix_cascade.errors import SpecError, StoreError
-from natix_cascade.observe.build import observers
+from natix_cascade.observe.build import check, observers
 from natix_cascade.observe.hub import Hub
 from natix_cascade.observe.judge import asking, observer
 from natix_cascade.observe.judge.journal import read_rows, read_skipped
@@ -376,5 +376,7 @@ def test_it_stands_where_options_want_it(tmp_path: Path, told: list[ScoreGiven])
 def test_options_that_cannot_be(tmp_path: Path) -> None:
     for more in ({"rubric": "nothing"}, {"endpoint": Endpoint(url="http://127.0.0.1:9/v1")}):
         given = {"endpoint": Endpoint(url="http://127.0.0.1:9/v1", model="judge"), **more}
+        with pytest.raises(SpecError):
+            check(ObserveOptions(judge=JudgeOptions(**given)))  # type: ignore[arg-type]
         with pytest.raises(SpecError):
             JudgeObserver(JudgeOptions(**given), 1.0, tmp_path, lambda _: None)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from natix_cascade.observe.judge.rubric import Rubric
 from natix_cascade.observe.judge.wording import FORMS, Form, chat_about, key_of, likelihood, request
 from natix_cascade.observe.options import JudgeOptions
 
-__all__ = ["TRIES", "Judge", "Judgement", "MoneyError", "Price", "Wallet"]
+__all__ = ["TRIES", "Judge", "Judgement", "MoneyError", "Price", "Wallet", "model_of"]
 
 TRIES: Final = 3
 """Most tries of a request whose failure may pass by itself."""
@@ -148,11 +148,8 @@ class Judge:
     """
 
     def __init__(self, options: JudgeOptions, rubric: Rubric) -> None:
-        endpoint = options.endpoint
-        if not endpoint.model:
-            raise SpecError('the judge\'s endpoint names no model: add model = "...", as its server calls it')
-        self.model, self.rubric = endpoint.model, rubric
-        self._server = ChatServer(endpoint, endpoint.model, "judge")
+        self.model, self.rubric = model_of(options), rubric
+        self._server = ChatServer(options.endpoint, self.model, "judge")
         self._price = Price(options.usd_per_million_input, options.usd_per_million_output)
         self._found: Form | None = None
         self._refusals = 0
@@ -274,6 +271,19 @@ class Judge:
         finally:
             bill.pay(most, cost)
         return read(text_of(reply), key_of(self.rubric))
+
+
+def model_of(options: JudgeOptions) -> str:
+    """By what name the judge's server knows it.
+
+    Raises
+    ------
+    SpecError
+        The endpoint does not say.
+    """
+    if not options.endpoint.model:
+        raise SpecError('the judge\'s endpoint names no model: add model = "...", as its server calls it')
+    return options.endpoint.model
 
 
 def _count(value: Any) -> int | None:
