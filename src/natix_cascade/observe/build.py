@@ -14,7 +14,7 @@ from natix_cascade.run.events import Event
 __all__ = ["check", "observers", "traces_of"]
 
 
-def observers(options: ObserveOptions, state: Path, tell: Callable[[Event], None]) -> list[Observer]:  # noqa: ARG001
+def observers(options: ObserveOptions, state: Path, tell: Callable[[Event], None]) -> list[Observer]:
     """The observers that are wanted.
 
     Parameters
@@ -36,6 +36,10 @@ def observers(options: ObserveOptions, state: Path, tell: Callable[[Event], None
         from natix_cascade.observe.tracing import Tracer  # noqa: PLC0415  # needs the extra traces
 
         made.append(Tracer(traces, share=options.share))
+    if options.judge is not None:
+        from natix_cascade.observe.judge.observer import JudgeObserver  # noqa: PLC0415  # only where it is wanted
+
+        made.append(JudgeObserver(options.judge, options.share, state, tell))
     if options.weave is not None:
         from natix_cascade.observe.weave import WeaveLog  # noqa: PLC0415  # only where it is wanted
 
@@ -59,9 +63,17 @@ def check(options: ObserveOptions) -> None:
     ------
     MissingExtraError
         A package is missing.
+    SpecError
+        The judge has no name, or no rubric.
     """
     if traces_of(options) is not None and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
         raise MissingExtraError("traces need OpenTelemetry's exporter: pip install 'natix-cascade[traces]'")
+    if options.judge is not None:
+        from natix_cascade.observe.judge.asking import model_of  # noqa: PLC0415  # only where it is wanted
+        from natix_cascade.observe.judge.rubric import load_rubric  # noqa: PLC0415  # the same
+
+        model_of(options.judge)
+        load_rubric(options.judge.rubric)
 
 
 def _is_installed(module: str) -> bool:
