@@ -40,6 +40,7 @@ _MOST_QUICK = 5
 _LONGEST_PAUSE_S = 8.0
 _LOOK_S = 0.2
 _KILL_S = 10.0  # beyond the time for draining
+_LONGEST = 70  # characters of a folder for sockets, whose whole paths may have about a hundred
 _log = logging.getLogger("natix_cascade.supervisor")
 
 
@@ -60,12 +61,12 @@ class _Observer:
     ----------
     options : ServeOptions
         What is observed.
-    address : Path
-        Of its socket.
     """
 
-    def __init__(self, options: ServeOptions, address: Path) -> None:
-        self.task = ObserveTask(options.observe, address, Path(options.state))
+    def __init__(self, options: ServeOptions) -> None:
+        where = tempfile.gettempdir()
+        self._folder = tempfile.mkdtemp(prefix="natix-observe-", dir="/tmp" if len(where) > _LONGEST else where)  # noqa: S108  # mkdtemp is safe there
+        self.task = ObserveTask(options.observe, Path(self._folder, "socket"), Path(options.state))
         self._quick = 0
         self._due = 0.0
         self._start()
@@ -90,6 +91,7 @@ class _Observer:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self) -> None:
         self._began = time.monotonic()
@@ -129,7 +131,7 @@ class Supervisor:
         metrics = Path(tempfile.mkdtemp(prefix="natix-metrics-"))
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
         if self.options.observe.elsewhere:
-            self._observer = _Observer(self.options, metrics / "observe.socket")
+            self._observer = _Observer(self.options)
         os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # a heap for each thread would cost a third more memory
         store = Store(Path(self.options.state), keep=self.options.keep_verdicts)
         for number in (signal.SIGTERM, signal.SIGINT):
