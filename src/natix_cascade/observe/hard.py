@@ -14,7 +14,8 @@ def hardness(verdict: Verdict, truth: bool | None) -> float:  # noqa: FBT001  # 
     """How hard a picture was, in [0, 1]; above 0.5 exactly where the verdict is known to be wrong.
 
     With p the probability of the true answer and a the weighted share of opinions for it, ``1 - p * a`` says how far
-    the cascade was from being sure and of one mind. Right answers take the lower half of the scale, wrong ones the upper.
+    the cascade was from being sure and of one mind. Right answers take the lower half of the scale, wrong ones the
+    upper.
     Where the truth is not known, the verdict is taken to be right.
 
     Parameters
