@@ -9,7 +9,7 @@ from typing import Any
 
 from natix_cascade.decide.metrics import accuracy, confusion, mcc
 from natix_cascade.observe.dataset_tree import Example
-from natix_cascade.observe.hard import HARD
+from natix_cascade.observe.hard import HARD, WRONG
 
 __all__ = ["EVALUATION", "Judgement", "arrange", "evaluate", "hard_examples", "save_views"]
 
@@ -87,7 +87,7 @@ _MEANT = {
     "false positives": "The cascade said yes, and it is not so; the hardest first",
     "false negatives": "The cascade said no, and it is so; the hardest first",
     "disagreements": "A model stands against the verdict",
-    "hardest": f"Hardness of {HARD} and more, the hardest first; from 0.5 on the verdict is wrong",
+    "hardest": f"Wrong, degraded, disputed or unsure, the hardest first; from {WRONG} on the verdict is wrong",
     "degraded": "A model that should have answered did not, or time ran out",
 }
 
