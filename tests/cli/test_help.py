@@ -32,6 +32,8 @@ VERBS = [
     ("engines", "plan"),
     ("engines", "render"),
     ("engines", "check"),
+    ("observe",),
+    ("observe", "fiftyone"),
     ("record",),
     ("records",),
     ("records", "import"),
@@ -74,7 +76,7 @@ def test_every_verb_explains_itself(run: Run, verb: tuple[str, ...], flag: str) 
     code, out, err = run(*verb, flag)
     assert (code, err) == (0, "")
     assert "Usage: natix-cascade " + " ".join(verb) in out
-    if verb in {(), ("miner",), ("models",), ("engines",), ("records",), ("plan",), ("spec",), ("keys",)}:
+    if verb in {(), ("miner",), ("models",), ("engines",), ("observe",), ("records",), ("plan",), ("spec",), ("keys",)}:
         assert "Commands" in out
 
 

@@ -14,6 +14,7 @@ from natix_cascade.observe.hard import HARD, WRONG
 __all__ = ["EVALUATION", "Judgement", "arrange", "evaluate", "hard_examples", "save_views"]
 
 EVALUATION = "verdict_eval"
+_METADATA = ("size_bytes", "mime_type", "width", "height", "num_channels")
 _CELLS = {"TP": "true_positive", "FP": "false_positive", "FN": "false_negative", "TN": "true_negative"}
 
 
@@ -120,6 +121,7 @@ def arrange(fo: Any, dataset: Any) -> None:
         "the way": (["hardness", "consensus", "exit_level", "exit_reason", "levels_executed", "degraded"], True),
         "details": (["silent_models", "reasons", "latency_ms", "cost_usd", "gmacs", "cascade", "policy"], False),
         "the picture": (["name", "group", "split", "location", "judged", "verdict_id", "filepath", "sha256"], False),
+        "metadata": ([f"metadata.{name}" for name in _METADATA], False),
     }
     made = [
         fo.SidebarGroupDocument(name=name, paths=paths, expanded=expanded) for name, (paths, expanded) in groups.items()
