@@ -100,3 +100,13 @@ def test_a_relative_state_folder_gives_absolute_pictures(tmp_path: Path, monkeyp
 def test_a_folder_without_a_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"folder without service\.sqlite"):
         read(tmp_path, Album([]))
+
+
+def test_links_to_one_file_keep_their_own_rows(tmp_path: Path) -> None:
+    (tmp_path / "file.jpg").touch()
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (tmp_path / name).symlink_to(tmp_path / "file.jpg")
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path,label\na.jpg,1\nb.jpg,0\n", "utf-8")
+    found, _ = read(results(tmp_path, "a.jpg", "./b.jpg", "c.jpg"), Album([tmp_path], manifest))
+    assert [case.truth for case in found.values()] == [True, False, False]  # the third by its file: the last row's

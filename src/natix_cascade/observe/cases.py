@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +91,7 @@ class Album:
     def __init__(self, folders: Sequence[Path], labels: Path | None = None, question: Question | None = None) -> None:
         rows = read_manifest(labels, question=question) if labels is not None else []
         self._folders = [folder.absolute() for folder in folders]
+        self._by_path: dict[str, Row] = {_plain(row.path): row for row in rows}
         self._by_file: dict[Path, Row] = {row.path.resolve(): row for row in rows}
         self._by_name: dict[str, Row] = {row.name: row for row in rows}
 
@@ -103,8 +105,9 @@ class Album:
         return row.path if row is not None and row.path.is_file() else None
 
     def row(self, name: str, picture: Path) -> Row | None:
-        """What the manifest says of a picture: by its file, else by its name."""
-        return self._by_file.get(picture.resolve()) or self._by_name.get(name)
+        """What the manifest says of a picture: by its path, else by its file behind links, else by its name."""
+        found = self._by_path.get(_plain(picture)) or self._by_file.get(picture.resolve())
+        return found or self._by_name.get(name)
 
 
 def cases(results: Path, album: Album, counted: Counted) -> Iterator[Case]:
@@ -144,6 +147,11 @@ def cases(results: Path, album: Album, counted: Counted) -> Iterator[Case]:
 
 
 _Found = Iterator[tuple[Stored | None, Answered]]
+
+
+def _plain(path: Path) -> str:
+    """A path without dots; links stay what they are."""
+    return os.path.abspath(path)  # noqa: PTH100  # `resolve` would follow them
 
 
 def _of_file(lines: Iterable[Answered]) -> _Found:

@@ -201,7 +201,7 @@ def _write(fo: Any, dataset: Any, cases: dict[str, Case], question: Question, fi
         _set(fo, sample, row, fields)
         samples.append(sample)
     if samples:
-        dataset.add_samples(samples, progress=False)
+        dataset.add_samples(samples, expand_schema=False, validate=False, batcher=False, progress=False)
     filled.added += len(new)
     filled.updated += len(changed)
     filled.unchanged += len(rows) - len(new) - len(changed)
