@@ -51,6 +51,9 @@ VERBS = [
     ("keys", "list"),
     ("keys", "revoke"),
     ("keys", "rotate"),
+    ("secrets",),
+    ("secrets", "check"),
+    ("secrets", "whoami"),
     ("doctor",),
 ]
 
@@ -76,7 +79,8 @@ def test_every_verb_explains_itself(run: Run, verb: tuple[str, ...], flag: str) 
     code, out, err = run(*verb, flag)
     assert (code, err) == (0, "")
     assert "Usage: natix-cascade " + " ".join(verb) in out
-    if verb in {(), ("miner",), ("models",), ("engines",), ("observe",), ("records",), ("plan",), ("spec",), ("keys",)}:
+    groups = ("miner", "models", "engines", "observe", "records", "plan", "spec", "keys", "secrets")
+    if not verb or verb in {(group,) for group in groups}:
         assert "Commands" in out
 
 

@@ -193,6 +193,27 @@ def test_weave_takes_calls_feedback_and_data_and_gives_them_back(weave_server: S
     }
 
 
+def test_weave_ends_a_call_whose_end_overtook_its_beginning(weave_server: Server) -> None:
+    call = {"project_id": "local/order", "id": "00000000-0000-7000-8000-000000000001"}
+    when = {"started_at": "2026-01-01T00:00:00Z", "ended_at": "2026-01-01T00:00:01Z"}
+    end = {**call, "ended_at": when["ended_at"], "exception": "no answer", "summary": {}}
+    start = {
+        **call,
+        "trace_id": call["id"],
+        "op_name": "tier",
+        "started_at": when["started_at"],
+        "attributes": {},
+        "inputs": {},
+    }
+
+    for path, body in (("call/end", {"end": end}), ("call/start", {"start": start})):
+        httpx.post(f"{weave_server.url}/{path}", json=body).raise_for_status()
+
+    read = httpx.post(f"{weave_server.url}/call/read", json=call).json()["call"]
+    assert {key: read[key] for key in when} == when
+    assert read["exception"] == "no answer"
+
+
 def test_fiftyone_keeps_samples_in_mongod(mongod: Server, tmp_path: Path) -> None:
     environment = servers.fiftyone_environment(mongod, tmp_path)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -39,7 +39,8 @@ def serve(
     ),
     keys: Annotated[Path | None, typer.Option("--keys", help="File of hashed keys; see `natix-cascade keys`.")] = None,
     redis: Annotated[
-        str | None, typer.Option("--redis", help="redis://... shares rates and breakers between replicas.")
+        str | None,
+        typer.Option("--redis", help="redis://... (or vault:PATH#KEY) shares rates and breakers between replicas."),
     ] = None,
     rate: Annotated[str | None, typer.Option("--rate", help="For each key without its own, as 100/second.")] = None,
     max_in_flight: Annotated[
@@ -47,6 +48,14 @@ def serve(
     ] = 128,
     deadline_ms: Annotated[float, typer.Option("--deadline-ms", min=1, help="For requests that name none.")] = 8000,
     drain_s: Annotated[float, typer.Option("--drain-s", min=0.1, help="Time to finish after SIGTERM.")] = 20,
+    otlp: Annotated[
+        str | None,
+        typer.Option("--otlp", help="Send traces to this OTLP collector, as http://127.0.0.1:4318; see the docs."),
+    ] = None,
+    keep_share: Annotated[
+        float | None,
+        typer.Option("--keep-share", min=0, max=1, help="Share of the verdicts that is traced and judged.  [0.1]"),
+    ] = None,
     urls: Annotated[bool, typer.Option("--urls", help="Allow pictures by https URL.")] = False,  # a flag
     allowed_host: Annotated[
         list[str] | None,
@@ -65,6 +74,7 @@ def serve(
 ) -> None:
     """Serve a cascade over HTTP, with a web page at /. Options given here win over those of --config."""
     try:
+        from natix_cascade.observe.logs import configure
         from natix_cascade.serve.supervisor import serve as run
     except ImportError as error:
         fail(f"the service needs more packages ({error.name} is missing): pip install 'natix-cascade[serve]'")
@@ -90,8 +100,8 @@ def serve(
         "tls_cert": tls_cert,
         "tls_key": tls_key,
     }
-    options = _options(config, given, loader)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    options = _observed(_options(config, given, loader), otlp, keep_share)
+    configure(options.observe.log, "service")
 
     def bound(found: ServeOptions) -> None:
         scheme = "https" if found.tls_cert else "http"
@@ -127,3 +137,27 @@ def _options(config: Path | None, given: dict[str, Any], loader: str | None) -> 
     base = read_options(config) if config is not None else ServeOptions()
     plain = ServeOptions()
     return replace(base, **{name: value for name, value in given.items() if value != getattr(plain, name)})
+
+
+def _observed(options: ServeOptions, otlp: str | None, keep_share: float | None) -> ServeOptions:
+    """Put over what the file says of traces only what was given: its headers and project stay."""
+    from natix_cascade.observe.options import TraceOptions
+
+    observe = options.observe
+    if keep_share is not None:
+        if not 0 <= keep_share <= 1:
+            fail(f"--keep-share is {keep_share}; wanted is a number from 0 to 1")
+        observe = replace(observe, share=keep_share)
+    if otlp is not None:
+        url = _traces_url(otlp)
+        traces = TraceOptions(url=url) if observe.traces is None else replace(observe.traces, url=url)
+        observe = replace(observe, traces=traces)
+    return replace(options, observe=observe)
+
+
+def _traces_url(given: str) -> str:
+    """The address of a collector; where it has no path, the one that OTLP/HTTP prescribes is put to it."""
+    parts = urlsplit(given)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        fail(f"--otlp is {given!r}; wanted is http://HOST:PORT, as http://127.0.0.1:4318 (OTLP over HTTP, not gRPC)")
+    return parts._replace(path="/v1/traces").geturl() if parts.path in {"", "/"} else given

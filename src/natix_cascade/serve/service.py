@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from natix_cascade.observe.history import History
 from natix_cascade.observe.keeper import Keeper
+from natix_cascade.observe.logs import VerdictLines
 from natix_cascade.observe.metrics import Metrics
 from natix_cascade.observe.post import Post
 from natix_cascade.run.events import Listener
@@ -73,6 +75,7 @@ class Service:
     observer: Path | None = None
     metrics: Metrics = field(default_factory=Metrics)
     meters: Meters = field(default_factory=Meters)
+    history: History = field(init=False)
     memory: Memory = field(default_factory=lambda: Memory(_BODIES_BYTES))
     in_flight: int = 0
     draining: bool = False
@@ -91,6 +94,7 @@ class Service:
         options = self.options
         self._batches = asyncio.Semaphore(max(1, options.max_in_flight // 2))
         self.engine = Engine(options, self._listeners())
+        self.history = History(self.metrics.together)
         self.store = Store(Path(options.state), keep=options.keep_verdicts)
         self.keys = Keys(Path(options.keys) if options.keys else None)
 
@@ -98,6 +102,8 @@ class Service:
         """Who hears of verdicts in this process."""
         if self.options.observe.metrics:
             yield self.metrics
+        if self.options.observe.log.verdicts_per_s:
+            yield VerdictLines(self.options.observe.log)
         if self.observer is not None:
             post = Post(self.observer, functools.partial(self.metrics.dropped, "post"))
             yield Keeper(self.options.observe, post)
@@ -215,6 +221,8 @@ class Service:
     async def _tell(self) -> None:
         """Say how this worker is."""
         self.metrics.active(self.in_flight)
+        if self.options.observe.metrics:
+            await asyncio.to_thread(self.history.tick)
         await self.store.set_worker(self.run, self.worker, os.getpid(), orjson.dumps(self.snapshot()))
 
     async def _obey(self) -> None:
