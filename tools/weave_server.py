@@ -3,7 +3,7 @@
 Weave's package carries a trace server over SQLite and the routes in front of it, but nothing that runs them. This puts
 them together, on 127.0.0.1 only, and answers the few questions about identity that ``weave.init`` asks. There are no
 users and no web page: what was sent is read back with the client. Needs ``weave[trace-server]`` of the release that
-requirements-weave.txt names, for client and server alike: newer clients send fields that this server refuses.
+requirements-observe.txt names, for client and server alike: newer clients send fields that this server refuses.
 
 ::
 

@@ -32,6 +32,11 @@ VERBS = [
     ("engines", "plan"),
     ("engines", "render"),
     ("engines", "check"),
+    ("observe",),
+    ("observe", "judge"),
+    ("observe", "judge", "report"),
+    ("observe", "judge", "try"),
+    ("observe", "fiftyone"),
     ("record",),
     ("records",),
     ("records", "import"),
@@ -77,7 +82,8 @@ def test_every_verb_explains_itself(run: Run, verb: tuple[str, ...], flag: str) 
     code, out, err = run(*verb, flag)
     assert (code, err) == (0, "")
     assert "Usage: natix-cascade " + " ".join(verb) in out
-    if verb in {(), ("miner",), ("models",), ("engines",), ("records",), ("plan",), ("spec",), ("keys",), ("secrets",)}:
+    groups = ("miner", "models", "engines", "observe", "records", "plan", "spec", "keys", "secrets")
+    if not verb or verb in {(group,) for group in groups}:
         assert "Commands" in out
 
 

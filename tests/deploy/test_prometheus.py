@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import re
 import shutil
@@ -18,7 +19,7 @@ import httpx
 import pytest
 import servers
 import yaml
-from service_process import SCRIPTED, ServiceProcess, eventually
+from service_process import ServiceProcess, eventually, plain
 from watched import DEPLOY, PATIENCE_S, Watched, shortened, wait_for, watched
 
 pytestmark = [pytest.mark.observe, pytest.mark.timeout(240)]
@@ -107,9 +108,11 @@ def test_days_become_seconds() -> None:
 
 
 def test_promtool_has_nothing_to_say_against_the_page(watched_service: Watched) -> None:
+    for name in ("cascade_verdicts_total", "cascade_deadline_misses_total > 0"):  # all kinds of traffic were there
+        watched_service.wait(name)
     with watched_service.service.client() as client:
         page = client.get("/metrics").text
-    assert "cascade_verdicts_total" in page
+    assert "cascade_verdicts_total{" in page
     assert run("promtool", "check", "metrics", page=page) == ""
 
 
@@ -177,9 +180,12 @@ def paged(got: queue.Queue[tuple[str, str, Any]], alert: str) -> tuple[str, str,
 def test_an_open_breaker_and_a_dead_service_reach_the_pager(tmp_path: Path) -> None:
     config = (DEPLOY / "alertmanager/alertmanager.yml").read_text("utf-8")
     config = re.sub(r"(group_wait|group_interval): \w+", r"\1: 1s", config)
-    silent = tmp_path / "silent"
-    env = {"NATIX_TEST_SILENT": str(silent)}
-    service = ServiceProcess(tmp_path / "service", *SCRIPTED, "--cascade", "silent", env=env).start()
+    away = tmp_path / "away"
+    paths = os.pathsep.join((str(ROOT / "src"), str(Path(__file__).parent)))
+    options = ("--loader", "away_loader:away", "--workers", "1")
+    service = ServiceProcess(
+        tmp_path / "service", *options, env={"NATIX_TEST_AWAY": str(away), "PYTHONPATH": paths}
+    ).start()
     try:
         with pager() as (url, got):
             config = config.replace("http://127.0.0.1:9099", url)
@@ -189,7 +195,7 @@ def test_an_open_breaker_and_a_dead_service_reach_the_pager(tmp_path: Path) -> N
             ):
                 it.wait('cascade_breaker_state{model="first"} == 0')
                 assert "CascadeBreakerOpen" not in it.alerts()
-                silent.touch()
+                away.touch()
                 _break(it)
                 path, key, alert = paged(got, "CascadeBreakerOpen")
                 assert (path, key) == ("/pager", "Bearer word")
@@ -209,8 +215,6 @@ def test_an_open_breaker_and_a_dead_service_reach_the_pager(tmp_path: Path) -> N
 
 def _break(it: Watched) -> None:
     """Ask until the model's breaker is open."""
-    from service_process import plain
-
     with it.service.client() as client:
 
         def opened() -> bool:

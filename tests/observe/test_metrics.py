@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from service_process import ServiceProcess, eventually
 
 from natix_cascade.decide.verdict import Opinion, Verdict
 from natix_cascade.errors import CorruptPictureError, DeadlineError, TransientModelError
@@ -319,6 +321,27 @@ def test_processes_count_together_and_what_a_dead_one_was_doing_vanishes(
     finally:
         one.kill()
         two.kill()
+
+
+def test_a_worker_that_takes_the_place_of_a_dead_one_goes_on_counting(tmp_path: Path) -> None:
+    arguments = ("--loader", "serve_loaders:scripted", "--cascade", "bright", "--workers", "2")
+    service = ServiceProcess(tmp_path, *arguments).start()
+    try:
+        (shared,) = tmp_path.glob("natix-metrics-*")
+        gauges = {file.name: file.stat().st_ino for file in shared.glob("gauge_live*_worker1.db")}
+        files = {file.name for file in shared.iterdir()}
+        assert gauges
+        assert {name.rsplit("_", 1)[1] for name in files} == {"worker0.db", "worker1.db"}
+        before = service.workers()
+        os.kill(before[1], signal.SIGKILL)
+        eventually(lambda: before[1] not in service.workers())
+        eventually(lambda: {file.name for file in shared.iterdir()} == files)
+        assert all((shared / name).stat().st_ino != inode for name, inode in gauges.items()), "begun anew"
+        with service.client() as client:
+            page = client.get("/metrics").text
+        assert re.search(r'cascade_policy_info\{cascade="bright@1",.*\} 1.0', page), "as it was loaded"
+    finally:
+        service.stop()
 
 
 # the reference

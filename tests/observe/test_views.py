@@ -114,7 +114,7 @@ def test_what_was_promised_and_what_was_found_out(metrics: Metrics, clock: Clock
     assert (low["tenth"], low["verdicts"], low["said"], low["true"]) == (1, 10, pytest.approx(0.12), 0.1)
     assert (high["tenth"], high["said"], high["true"]) == (9, pytest.approx(0.93), 0.8)
     assert quality["calibration"]["error"] == pytest.approx((0.02 + 0.13) / 2)
-    assert quality["judge"] == {"score": pytest.approx(0.8), "outcomes": {"scored": 1, "abstained": 1}}
+    assert quality["judge"] == {"score": pytest.approx(0.8), "outcomes": {"scored": 1, "abstained": 1, "failed": 0}}
     assert found["cost"]["judge_usd"] == pytest.approx(0.003)
 
 

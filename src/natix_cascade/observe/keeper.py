@@ -7,17 +7,16 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from natix_cascade.image import Limits, Picture, decode, encode_jpeg, resize
+from natix_cascade.image import Limits, Picture
 from natix_cascade.image.source import Source
 from natix_cascade.observe.observation import Kept, Observation
 from natix_cascade.observe.options import ObserveOptions
 from natix_cascade.observe.sampling import Sampler, drawn
+from natix_cascade.observe.shown import as_shown
 from natix_cascade.run.events import Call, Event, LevelFinished, LevelStarted, PictureFailed, VerdictGiven
 
 __all__ = ["Keeper"]
 
-_LONGEST_SIDE = 768
-_QUALITY = 80
 _MOST_PICTURES = 8  # that wait to be encoded
 _log = logging.getLogger("natix_cascade.observe")
 
@@ -43,6 +42,11 @@ class Keeper:
         self._limits = limits or Limits()
         self._pictures = ThreadPoolExecutor(1, thread_name_prefix="natix-keep")
         self._room = threading.Semaphore(_MOST_PICTURES)
+
+    @property
+    def share(self) -> float:
+        """What share of the verdicts is drawn by chance."""
+        return self._options.share
 
     def __call__(self, event: Event) -> None:
         """Hand it on, or let it go."""
@@ -82,7 +86,7 @@ class Keeper:
         def work() -> None:
             picture = None
             try:
-                picture = self._jpeg(source)
+                picture = as_shown(source, self._limits)
             except Exception as error:  # noqa: BLE001  # without it, the rest is worth something too
                 _log.warning("a picture cannot be shown to the judge: %s", error)
             finally:
@@ -90,13 +94,3 @@ class Keeper:
             self._hand(Observation(event, kept, picture))
 
         self._pictures.submit(work)
-
-    def _jpeg(self, source: Source | Picture) -> bytes:
-        """Encoded anew: nothing but its pixels is sent on."""
-        picture = source if isinstance(source, Picture) else decode(source, limits=self._limits, short_side=512)
-        height, width = picture.pixels.shape[:2]
-        factor = min(1.0, _LONGEST_SIDE / max(height, width))
-        pixels = picture.pixels
-        if factor < 1:
-            pixels = resize(pixels, max(1, round(height * factor)), max(1, round(width * factor)))
-        return encode_jpeg(pixels, quality=_QUALITY)

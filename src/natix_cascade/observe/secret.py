@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import os
-
-from natix_cascade.errors import CascadeError
+from natix_cascade.secrets import shared
 
 __all__ = ["reveal"]
 
 
-def reveal(ref: str | None) -> str | None:
-    """What a reference stands for.
+def reveal(ref: str | None, *, refused: bool = False) -> str | None:
+    """What a reference stands for at this moment; None for none.
 
     Parameters
     ----------
     ref : str or None
-        ``env:NAME``.
+        ``env:NAME``, ``file:PATH`` or ``vault:PATH#KEY``.
+    refused : bool
+        The value of before was not taken: read it again.
 
     Raises
     ------
     CascadeError
-        It is no such reference, or there is no such variable.
+        It is no reference, or its value cannot be had.
     """
     if ref is None:
         return None
-    kind, _, name = ref.partition(":")
-    if kind != "env" or not name:
-        raise CascadeError("a secret is named by reference: env:NAME")
-    if not os.environ.get(name):
-        raise CascadeError(f"the variable {name} is not set; it should hold a secret")
-    return os.environ[name]
+    secret = shared().open(ref)
+    if refused:
+        secret.invalidate()
+    return secret.reveal()

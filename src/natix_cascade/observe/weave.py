@@ -144,7 +144,7 @@ class WeaveLog:
 
     def _tried(self, batch: list[Observation], tries: int) -> bool:
         try:
-            refused = self._connected()(batch, tries)
+            refused = self._connected(again=tries > 0)(batch, tries)
         except UnreachableError as error:
             self._complaint = error
             self._disconnect()  # the key may have changed
@@ -158,10 +158,10 @@ class WeaveLog:
             self._lost += len(refused)
         return True
 
-    def _connected(self) -> Delivery:
+    def _connected(self, *, again: bool) -> Delivery:
         if self._delivery is None:
             try:
-                key = _key(self._options)
+                key = _key(self._options, again=again)
             except CascadeError as error:
                 raise UnreachableError(f"Weave's key: {error}") from None
             if self._where is None:
@@ -215,5 +215,5 @@ def _check(options: WeaveOptions) -> None:
         raise CascadeError(f"Weave needs a key: set the variable {_KEY}, or name one in [observe.weave] api_key")
 
 
-def _key(options: WeaveOptions) -> str | None:
-    return reveal(options.api_key) or os.environ.get(_KEY) or None
+def _key(options: WeaveOptions, *, again: bool = False) -> str | None:
+    return reveal(options.api_key, refused=again) or os.environ.get(_KEY) or None

@@ -221,10 +221,10 @@ class Service:
     async def _tell(self) -> None:
         """Say how this worker is."""
         self.metrics.active(self.in_flight)
-        if self.options.observe.metrics:
-            await asyncio.to_thread(self.history.tick)
         if self.engine.present is not None:
             self.metrics.breakers(self.breakers())
+        if self.options.observe.metrics:
+            await asyncio.to_thread(self.history.tick)
         await self.store.set_worker(self.run, self.worker, os.getpid(), orjson.dumps(self.snapshot()))
 
     async def _obey(self) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 import orjson
 
 from natix_cascade.errors import CascadeError
+from natix_cascade.observe.build import check as check_observers
 from natix_cascade.observe.process import ObserveTask, observe
 from natix_cascade.run.loaded import cores
 from natix_cascade.secrets import Secrets, is_reference
@@ -39,6 +40,7 @@ _MOST_QUICK = 5
 _LONGEST_PAUSE_S = 8.0
 _LOOK_S = 0.2
 _KILL_S = 10.0  # beyond the time for draining
+_LONGEST = 70  # characters of a folder for sockets, whose whole paths may have about a hundred
 _log = logging.getLogger("natix_cascade.supervisor")
 
 
@@ -59,12 +61,12 @@ class _Observer:
     ----------
     options : ServeOptions
         What is observed.
-    address : Path
-        Of its socket.
     """
 
-    def __init__(self, options: ServeOptions, address: Path) -> None:
-        self.task = ObserveTask(options.observe, address, Path(options.state))
+    def __init__(self, options: ServeOptions) -> None:
+        where = tempfile.gettempdir()
+        self._folder = tempfile.mkdtemp(prefix="natix-observe-", dir="/tmp" if len(where) > _LONGEST else where)  # noqa: S108  # mkdtemp is safe there
+        self.task = ObserveTask(options.observe, Path(self._folder, "socket"), Path(options.state))
         self._quick = 0
         self._due = 0.0
         self._start()
@@ -89,6 +91,7 @@ class _Observer:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self) -> None:
         self._began = time.monotonic()
@@ -128,7 +131,7 @@ class Supervisor:
         metrics = Path(tempfile.mkdtemp(prefix="natix-metrics-"))
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
         if self.options.observe.elsewhere:
-            self._observer = _Observer(self.options, metrics / "observe.socket")
+            self._observer = _Observer(self.options)
         os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # a heap for each thread would cost a third more memory
         store = Store(Path(self.options.state), keep=self.options.keep_verdicts)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -224,7 +227,7 @@ def check(options: ServeOptions) -> None:
     ------
     CascadeError
         No keys, and not on loopback; keys or a rate that cannot be read; a certificate without its key; a secret that
-        cannot be had.
+        cannot be had; a package that is missing.
     """
     if options.keys is None and not _is_loopback(options.host):
         raise CascadeError(
@@ -235,6 +238,7 @@ def check(options: ServeOptions) -> None:
         KeyFile.read(Path(options.keys))
     if options.rate is not None:
         check_rate(options.rate)
+    check_observers(options.observe)
     if (options.tls_cert is None) != (options.tls_key is None):
         raise CascadeError("TLS needs both --tls-cert and --tls-key")
     for file in (options.tls_cert, options.tls_key):

@@ -19,7 +19,7 @@ from natix_cascade.retry_after import retry_after
 from natix_cascade.spec.endpoints import Endpoint
 from natix_cascade.trace import current
 
-__all__ = ["ChatServer", "LostError", "RefusedError"]
+__all__ = ["BrokenError", "ChatServer", "GarbledError", "LostError", "RefusedError", "SlowError"]
 
 _MOST_BYTES = 4 * 1024 * 1024
 _SPARE = 4  # connections beside those of the pictures under way
@@ -35,6 +35,18 @@ _NO_MODEL = re.compile(
 
 class LostError(TransientModelError):
     """There was no connection, or it broke."""
+
+
+class BrokenError(LostError):
+    """The connection broke when it was there already: the server may have worked on the request."""
+
+
+class SlowError(TransientModelError):
+    """No answer came in time: the server may have worked on the request."""
+
+
+class GarbledError(ModelError):
+    """What came back is no reply of the protocol."""
 
 
 class RefusedError(ModelError):
@@ -148,12 +160,13 @@ class ChatServer:
                     key = other
                     status, headers, content = await self._exchange(method, url, request, key)
         except TimeoutError:
-            raise TransientModelError(
+            raise SlowError(
                 f"model {self.who!r}: no answer from {self.shown} within {self._endpoint.timeout_s:g} s"
             ) from None
         except self._httpx.TransportError as error:
             what = clean(str(error), _SAID) or type(error).__name__
-            raise LostError(f"model {self.who!r}: no connection to {self.shown}: {what}") from None
+            lost = LostError if isinstance(error, self._httpx.ConnectError) else BrokenError
+            raise lost(f"model {self.who!r}: no connection to {self.shown}: {what}") from None
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             raise await self._problem(status, headers, self._said(content, key), explain=explain)
         try:
@@ -162,7 +175,7 @@ class ChatServer:
             reply = None
         if not isinstance(reply, dict):
             began = clean(_without(content[: 16 * _SAID].decode("utf-8", "replace"), key)[:200], 80)
-            raise ModelError(f"model {self.who!r}: {self.shown} answered with no JSON object: {began!r}")
+            raise GarbledError(f"model {self.who!r}: {self.shown} answered with no JSON object: {began!r}")
         return reply
 
     async def _exchange(self, method: str, url: str, request: Any, key: str) -> tuple[int, Any, bytes]:
@@ -175,7 +188,7 @@ class ChatServer:
             async for chunk in response.aiter_bytes():
                 content += chunk
                 if len(content) > _MOST_BYTES:
-                    raise ModelError(f"model {self.who!r}: {self.shown} answered with more than {_MOST_BYTES} bytes")
+                    raise GarbledError(f"model {self.who!r}: {self.shown} answered with more than {_MOST_BYTES} bytes")
             return response.status_code, response.headers, bytes(content)
 
     async def _problem(self, status: int, headers: Any, said: str, *, explain: bool) -> ModelError:
