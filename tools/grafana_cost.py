@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from grafana_panels import Columns, View, board, number, sums, text_variable, trend
+from grafana_board import board, text_variable
+from grafana_panels import Columns, View, number, sums, trend
 from grafana_queries import increase, rate, ratio, zero
 
 __all__ = ["dashboard"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from grafana_panels import View, board, number, trend, values_of
+from grafana_board import board, values_of
+from grafana_panels import View, number, trend
 from grafana_queries import gauge, rate, ratio
 
 __all__ = ["dashboard"]

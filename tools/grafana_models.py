@@ -6,7 +6,8 @@ from typing import Any
 
 from grafana_foundation_sdk.models.common import GraphDrawStyle
 
-from grafana_panels import Columns, View, board, heat_map, states, sums, trend, values_of
+from grafana_board import board, values_of
+from grafana_panels import Columns, View, heat_map, states, sums, trend
 from grafana_queries import MODEL, gauge, increase, mean, quantile, rate, ratio, zero
 
 __all__ = ["dashboard"]

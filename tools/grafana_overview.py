@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from grafana_panels import View, board, number, states, sums, trend, values_of
-from grafana_queries import LEVEL, gauge, increase, quantile, rate, ratio, zero
+from grafana_at_work import FIRING, OURS, at_work, itself
+from grafana_board import board, values_of
+from grafana_panels import View, number, trend
+from grafana_queries import LEVEL, gauge, quantile, rate, ratio, zero
 
 __all__ = ["dashboard"]
 
 _ASKED = 'endpoint=~"/v1/(batch-)?infer"'
 _VERDICTS = zero(rate("verdicts_total"))
 _PICTURES = f"({_VERDICTS} + {zero(rate('total_errors_total'))})"
-_ALERTS = 'ALERTS{alertname=~"Cascade.*"}'
-_FIRING = 'ALERTS{alertname=~"Cascade.*",alertstate="firing"}'
-_OURS = "by alerts of deploy/prometheus/rules"
 
 
 def dashboard() -> Any:
@@ -25,8 +24,8 @@ def dashboard() -> Any:
         "Traffic": _traffic(),
         "Latency": _latency(),
         "Decisions": _decisions(),
-        "At work": _at_work(),
-        "The service itself": _itself(),
+        "At work": at_work(),
+        "The service itself": itself(),
     }
     return board("Overview", "How much is asked, how fast and how well it is answered, and by what.", [level], rows)
 
@@ -120,8 +119,8 @@ def _now() -> list[Any]:
         number(
             View(
                 title="Alerts",
-                about=f"Alerts that fire, {_OURS}, of all instances. The table below names them.",
-                queries={"firing": f"count({_FIRING}) or 0 * sum({gauge('active_requests')})"},
+                about=f"Alerts that fire, {OURS}, of all instances. The table below names them.",
+                queries={"firing": f"count({FIRING}) or 0 * sum({gauge('active_requests')})"},
                 unit="short",
                 size=small,
                 limits=(1,),
@@ -257,103 +256,6 @@ def _decisions() -> list[Any]:
                 unit="percentunit",
                 most=1,
                 to="quality",
-            )
-        ),
-    ]
-
-
-def _at_work() -> list[Any]:
-    policy = f"max by (cascade, policy) ({gauge('policy_info')})"
-    return [
-        states(
-            View(
-                title="Cascade and policy",
-                about="What is at work, and what was before. Two at work at a time for more than a minute: a worker or "
-                "an instance has not followed a reload.",
-                queries={"{{cascade}}, {{policy}}": policy},
-                unit="short",
-                size=(12, 7),
-            ),
-            {1: ("at work", "green"), 0: ("before", "text")},
-        ),
-        states(
-            View(
-                title="Alerts over time",
-                about=f"Alerts, {_OURS}, of all instances. What to do about each: docs/how-to/monitor.md.",
-                queries={"{{alertname}}": f"max by (alertname) ({_FIRING}) or 0 * max by (alertname) ({_ALERTS})"},
-                unit="short",
-                size=(12, 7),
-            ),
-            {0: ("pending", "yellow"), 1: ("firing", "red")},
-        ),
-        sums(
-            View(
-                title="At work now",
-                about="Instances by what is at work at them. They should all have the same.",
-                queries={"instances": f"count by (cascade, policy) ({gauge('policy_info')} == 1)"},
-                unit="short",
-                size=(12, 6),
-                decimals=0,
-            ),
-            {},
-            {},
-        ),
-        sums(
-            View(
-                title="Alerts now",
-                about=f"Alerts, {_OURS}: those that wait for their time (pending) and those that fire.",
-                queries={"alerts": f"count by (alertname, severity, alertstate) ({_ALERTS})"},
-                unit="short",
-                size=(12, 6),
-                decimals=0,
-            ),
-            {},
-            {},
-        ),
-    ]
-
-
-def _itself() -> list[Any]:
-    return [
-        trend(
-            View(
-                title="Verdicts not stored",
-                about="A second. They are answered, and nobody can give feedback on them: is the disk of --state full "
-                "or slow?",
-                queries={"not stored": rate("unstored_verdicts_total")},
-                unit="cps",
-                size=(6, 7),
-                limits=(0.001,),
-            )
-        ),
-        trend(
-            View(
-                title="Reloads",
-                about="Changes of cascade or policy. refused: the new one could not be loaded, and the old one stays.",
-                queries={"{{outcome}}": increase("reloads_total", by="outcome")},
-                unit="short",
-                size=(6, 7),
-            )
-        ),
-        trend(
-            View(
-                title="Observations lost",
-                about="A second. post: from a worker to the process that observes; another name: that observer is "
-                "slow. Answers are not touched. Lower [observe] share.",
-                queries={"{{observer}}": rate("observations_dropped_total", by="observer")},
-                unit="cps",
-                size=(6, 7),
-                limits=(0.001,),
-            )
-        ),
-        trend(
-            View(
-                title="Errors of observers",
-                about="A second. What it was sending is lost; answers are not touched. The log names the reason.",
-                queries={"{{observer}}": rate("observer_errors_total", by="observer")},
-                unit="cps",
-                size=(6, 7),
-                limits=(0.001,),
             )
         ),
     ]

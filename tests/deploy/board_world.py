@@ -113,7 +113,7 @@ def _asking(service: ServiceProcess) -> Any:
                 if over.wait(0.03):
                     return
                 index = number % len(pictures)
-                truth = (_GREYS[index] > 127) != (number % 11 == 0)  # noqa: PLR2004  # one in eleven is judged wrongly
+                truth = (_GREYS[index] > 127) != (number % 11 == 0)  # one in eleven is judged wrongly
                 late = {8: "15", 17: "1"}.get(number % 18)  # the one ends early, the other without a verdict
                 query = {"deadline_ms": late} if late else {"label": str(truth).lower()}
                 body = b"no picture" if number % 10 == 9 else pictures[index]
