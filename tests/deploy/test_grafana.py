@@ -133,6 +133,14 @@ def test_instances_are_chosen_everywhere() -> None:
             assert 'instance=~"$instance"' in (found["matchers"] or ""), query
 
 
+def test_every_metric_is_on_some_panel() -> None:
+    from natix_cascade.observe.metrics import Metrics
+
+    shown = " ".join(query.text for query in every_query())
+    for family in Metrics()._registry.collect():
+        assert re.search(rf"\b{family.name}(_total|_bucket|_sum|_count)?\{{", shown), family.name
+
+
 def test_provisioning_fits_the_rest() -> None:
     (source,) = _yaml("provisioning/datasources/natix-cascade.yaml")["datasources"]
     scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text("utf-8"))["global"]

@@ -1,4 +1,4 @@
-"""What the panels show of a history that is known, and of a service that nobody asks; Prometheus does the arithmetic."""
+"""What panels show of a history that is known, and of a service that nobody asks; Prometheus does the arithmetic."""
 
 from __future__ import annotations
 
