@@ -31,7 +31,7 @@ def free_port() -> int:
 
 
 class ServerProcess:
-    """A server that answers ``GET /health`` with 200 when it is ready; a context manager.
+    """A server that answers a GET with 200 when it is ready; a context manager.
 
     Parameters
     ----------
@@ -45,6 +45,8 @@ class ServerProcess:
         File that its output is appended to.
     environment : mapping of str to str
         Variables beside this process's own.
+    ready_path : str
+        What is asked for until the answer is 200.
     ready_s : float
         Longest start.
     stop_s : float
@@ -64,12 +66,13 @@ class ServerProcess:
         port: int,
         log: Path,
         environment: Mapping[str, str] | None = None,
+        ready_path: str = "/health",
         ready_s: float = 120,
         stop_s: float = 15,
     ) -> None:
         self.name, self.command, self.port, self.log = name, tuple(command), port, log
         self._environment = dict(environment or {})
-        self._ready_s, self._stop_s = ready_s, stop_s
+        self._ready_path, self._ready_s, self._stop_s = ready_path, ready_s, stop_s
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -81,6 +84,11 @@ class ServerProcess:
     def running(self) -> bool:
         """Whether its process lives."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, None where it does not run."""
+        return self._process.pid if self._process is not None and self.running else None
 
     def start(self) -> float:
         """Start it and wait until it is ready.
@@ -152,7 +160,7 @@ class ServerProcess:
             raise ModelError(f"{self.name} cannot be started: {error}") from error
 
     def _wait(self, begun: float) -> None:
-        while not _healthy(self.port):
+        while not _healthy(self.port, self._ready_path):
             if self._process is not None and self._process.poll() is not None:
                 raise ModelError(f"{self.name} ended with status {self._process.returncode}:\n{self._last_lines()}")
             if time.monotonic() - begun > self._ready_s:
@@ -164,10 +172,10 @@ class ServerProcess:
         return "\n".join(line[:400] for line in lines[-_QUOTED:])
 
 
-def _healthy(port: int) -> bool:
+def _healthy(port: int, path: str) -> bool:
     connection = http.client.HTTPConnection(HOST, port, timeout=2)
     try:
-        connection.request("GET", "/health")
+        connection.request("GET", path)
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
