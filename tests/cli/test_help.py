@@ -43,6 +43,11 @@ VERBS = [
     ("plan", "make"),
     ("plan", "check"),
     ("plan", "throughput"),
+    ("observe",),
+    ("observe", "phoenix"),
+    ("observe", "phoenix", "start"),
+    ("observe", "phoenix", "dataset"),
+    ("observe", "phoenix", "experiment"),
     ("spec",),
     ("keys",),
     ("keys", "create"),
@@ -74,7 +79,7 @@ def test_every_verb_explains_itself(run: Run, verb: tuple[str, ...], flag: str) 
     code, out, err = run(*verb, flag)
     assert (code, err) == (0, "")
     assert "Usage: natix-cascade " + " ".join(verb) in out
-    if verb in {(), ("miner",), ("models",), ("engines",), ("records",), ("plan",), ("spec",), ("keys",)}:
+    if verb in {(), ("miner",), ("models",), ("engines",), ("records",), ("plan",), ("observe",), ("spec",), ("keys",)}:
         assert "Commands" in out
 
 

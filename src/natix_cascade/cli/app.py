@@ -17,6 +17,7 @@ from natix_cascade.cli import (
     keys,
     miner,
     models,
+    observe,
     place,
     plan,
     record,
@@ -52,6 +53,7 @@ app.command("place")(place.place)
 app.add_typer(miner.app, name="miner")
 app.add_typer(models.app, name="models")
 app.add_typer(engines.app, name="engines")
+app.add_typer(observe.app, name="observe")
 app.add_typer(spec.app, name="spec")
 app.add_typer(keys.app, name="keys")
 app.command("doctor")(doctor.doctor)
