@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -47,6 +48,14 @@ def serve(
     ] = 128,
     deadline_ms: Annotated[float, typer.Option("--deadline-ms", min=1, help="For requests that name none.")] = 8000,
     drain_s: Annotated[float, typer.Option("--drain-s", min=0.1, help="Time to finish after SIGTERM.")] = 20,
+    otlp: Annotated[
+        str | None,
+        typer.Option("--otlp", help="Send traces to this OTLP collector, as http://127.0.0.1:4318; see the docs."),
+    ] = None,
+    keep_share: Annotated[
+        float | None,
+        typer.Option("--keep-share", min=0, max=1, help="Share of the verdicts that is traced and judged.  [0.1]"),
+    ] = None,
     urls: Annotated[bool, typer.Option("--urls", help="Allow pictures by https URL.")] = False,  # a flag
     allowed_host: Annotated[
         list[str] | None,
@@ -90,7 +99,7 @@ def serve(
         "tls_cert": tls_cert,
         "tls_key": tls_key,
     }
-    options = _options(config, given, loader)
+    options = _observed(_options(config, given, loader), otlp, keep_share)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
     def bound(found: ServeOptions) -> None:
@@ -127,3 +136,25 @@ def _options(config: Path | None, given: dict[str, Any], loader: str | None) -> 
     base = read_options(config) if config is not None else ServeOptions()
     plain = ServeOptions()
     return replace(base, **{name: value for name, value in given.items() if value != getattr(plain, name)})
+
+
+def _observed(options: ServeOptions, otlp: str | None, keep_share: float | None) -> ServeOptions:
+    """Put over what the file says of traces only what was given: its headers and project stay."""
+    from natix_cascade.observe.options import TraceOptions
+
+    observe = options.observe
+    if keep_share is not None:
+        observe = replace(observe, share=keep_share)
+    if otlp is not None:
+        url = _traces_url(otlp)
+        traces = TraceOptions(url=url) if observe.traces is None else replace(observe.traces, url=url)
+        observe = replace(observe, traces=traces)
+    return replace(options, observe=observe)
+
+
+def _traces_url(given: str) -> str:
+    """The address of a collector; where it has no path, the one that OTLP/HTTP prescribes is put to it."""
+    parts = urlsplit(given)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        fail(f"--otlp is {given!r}; wanted is http://HOST:PORT, as http://127.0.0.1:4318 (OTLP over HTTP, not gRPC)")
+    return parts._replace(path="/v1/traces").geturl() if parts.path in {"", "/"} else given

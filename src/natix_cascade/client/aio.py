@@ -94,6 +94,7 @@ class AsyncClient:
         augment: str | None = None,
         seed: int | None = None,
         keep: bool = False,
+        traceparent: str | None = None,
     ) -> Answer:
         """Judge one picture.
 
@@ -117,6 +118,9 @@ class AsyncClient:
             "L0" to "L3": judge the picture as Subnet 72 would send it.
         keep : bool
             Let the service keep the picture for the learning loop.
+        traceparent : str or None
+            The span, as W3C writes it, that the service's are to belong to; by default the one that is active here,
+            where OpenTelemetry is in use.
 
         Raises
         ------
@@ -135,6 +139,7 @@ class AsyncClient:
             augment=augment,
             seed=seed,
             keep=keep,
+            traceparent=traceparent,
         )
         return await self.ask(call, deadline_ms)
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Generic, TypeAlias, TypedDict, TypeVar
 from urllib.parse import quote
 
 from natix_cascade.client.answers import Answer, Feedback, Page
+from natix_cascade.client.context import checked
 from natix_cascade.client.state import Breaker, Health, Readiness, Status
 
 __all__ = ["Call", "InferOptions", "Source", "at_least_one", "name_of", "read_picture"]
@@ -31,6 +32,7 @@ class InferOptions(TypedDict, total=False):
     augment: str | None
     seed: int | None
     keep: bool
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Call(Generic[T]):
         Doing it twice does no harm: it is tried again after a connection that broke off.
     answers : frozenset of int
         Statuses beside 2xx that are an answer, not an error.
+    traceparent : str or None
+        The caller's span; None: the one that is active where OpenTelemetry is in use.
     """
 
     method: str
@@ -66,6 +70,7 @@ class Call(Generic[T]):
     timed: bool = False
     repeatable: bool = True
     answers: frozenset[int] = frozenset()
+    traceparent: str | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -82,12 +87,18 @@ def infer(
     augment: str | None = None,
     seed: int | None = None,
     keep: bool = False,
+    traceparent: str | None = None,
     stream: bool = False,
 ) -> Call[Answer]:
     """Judge one picture, given as its encoded bytes.
 
     A call that also leaves a truth or a picture behind is not repeated after a connection that broke off: it would
     leave it twice.
+
+    Raises
+    ------
+    ValueError
+        The traceparent is none.
     """
     options: dict[str, object] = {
         "name": name,
@@ -101,8 +112,16 @@ def infer(
         "stream": stream or None,
     }
     query = {key: _text(value) for key, value in options.items() if value is not None}
-    repeatable = label is None and not keep
-    return Call("POST", "/v1/infer", Answer.of, query, body=picture, timed=True, repeatable=repeatable)
+    return Call(
+        "POST",
+        "/v1/infer",
+        Answer.of,
+        query,
+        body=picture,
+        timed=True,
+        repeatable=label is None and not keep,
+        traceparent=None if traceparent is None else checked(traceparent),
+    )
 
 
 def feedback(verdict_id: str, label: bool | str, *, note: str | None, image: bytes | None) -> Call[Feedback]:  # noqa: FBT001  # the truth itself

@@ -11,6 +11,7 @@ import httpx
 import stamina
 
 from natix_cascade.client.answers import understand
+from natix_cascade.client.context import trace_headers
 from natix_cascade.client.errors import UnreachableError, service_error
 from natix_cascade.client.patience import Deadline, Patience
 from natix_cascade.client.requests import Call
@@ -92,7 +93,9 @@ class Sender:
             if left_ms < 1:
                 raise patience.late(str(call))
             query["deadline_ms"] = f"{left_ms:.0f}"
-        headers = {} if call.body is None else {"Content-Type": "application/octet-stream"}
+        headers = trace_headers(call.traceparent)
+        if call.body is not None:
+            headers["Content-Type"] = "application/octet-stream"
         request = self._http.build_request(
             call.method, call.path, params=query, content=call.body, json=call.json, headers=headers
         )

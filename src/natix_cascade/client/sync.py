@@ -77,6 +77,7 @@ class Client:
         augment: str | None = None,
         seed: int | None = None,
         keep: bool = False,
+        traceparent: str | None = None,
     ) -> Answer:
         """Judge one picture; see `AsyncClient.infer`."""
         call = requests.infer(
@@ -89,6 +90,7 @@ class Client:
             augment=augment,
             seed=seed,
             keep=keep,
+            traceparent=traceparent,
         )
         return self._ask(call, deadline_ms)
 

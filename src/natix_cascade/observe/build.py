@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
+from natix_cascade.errors import MissingExtraError
 from natix_cascade.observe.observation import Observer
-from natix_cascade.observe.options import ObserveOptions
+from natix_cascade.observe.options import ObserveOptions, TraceOptions
 from natix_cascade.run.events import Event
 
-__all__ = ["observers"]
+__all__ = ["check", "observers", "traces_of"]
 
 
 def observers(options: ObserveOptions, state: Path, tell: Callable[[Event], None]) -> list[Observer]:  # noqa: ARG001
@@ -29,4 +31,37 @@ def observers(options: ObserveOptions, state: Path, tell: Callable[[Event], None
     CascadeError
         One of them cannot be made: its package is missing, or a reference to a secret cannot be read.
     """
-    return []
+    made: list[Observer] = []
+    if (traces := traces_of(options)) is not None:
+        from natix_cascade.observe.tracing import Tracer  # noqa: PLC0415  # needs the extra traces
+
+        made.append(Tracer(traces, share=options.share))
+    return made
+
+
+def traces_of(options: ObserveOptions) -> TraceOptions | None:
+    """Where traces go: to the collector that is named, else to Phoenix, else nowhere."""
+    phoenix = options.phoenix
+    if options.traces is not None or phoenix is None:
+        return options.traces
+    headers = {} if phoenix.api_key is None else {"authorization": f"Bearer {phoenix.api_key}"}
+    return TraceOptions(url=f"{phoenix.url.rstrip('/')}/v1/traces", headers=headers, project=phoenix.project)
+
+
+def check(options: ObserveOptions) -> None:
+    """Refuse what cannot work, before anything is started.
+
+    Raises
+    ------
+    MissingExtraError
+        A package is missing.
+    """
+    if traces_of(options) is not None and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
+        raise MissingExtraError("traces need OpenTelemetry's exporter: pip install 'natix-cascade[traces]'")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it lies in
+        return False

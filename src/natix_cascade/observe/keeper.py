@@ -44,6 +44,11 @@ class Keeper:
         self._pictures = ThreadPoolExecutor(1, thread_name_prefix="natix-keep")
         self._room = threading.Semaphore(_MOST_PICTURES)
 
+    @property
+    def share(self) -> float:
+        """What share of the verdicts is drawn by chance."""
+        return self._options.share
+
     def __call__(self, event: Event) -> None:
         """Hand it on, or let it go."""
         if isinstance(event, LevelStarted | LevelFinished):

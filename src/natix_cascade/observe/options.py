@@ -24,7 +24,8 @@ class TraceOptions(Spec):
     url : str
         Of the collector, up to and with ``/v1/traces``.
     headers : dict
-        Header to a reference of its value (``env:NAME``, ``file:PATH``, ``vault:PATH#KEY``).
+        Header to a reference of its value (``env:NAME``, ``file:PATH``, ``vault:PATH#KEY``); a word may stand before
+        it, as in ``Bearer env:NAME``. It is read anew when the collector answers 401 or 403.
     project : str
         ``service.name``, and Phoenix's project.
     pixels : bool

@@ -72,11 +72,12 @@ def decode(message: bytes) -> Observation:
 def _told(event: Event) -> dict[str, Any]:
     kind = type(event).__name__
     match event:
-        case VerdictGiven(verdict, call):
-            return {"kind": kind, "verdict": verdict.as_dict(), "call": _call_told(call)}
-        case PictureFailed(picture, error, call, latency_ms):
+        case VerdictGiven(verdict, call, waited_ms=waited_ms):
+            return {"kind": kind, "verdict": verdict.as_dict(), "call": _call_told(call), "waited": waited_ms}
+        case PictureFailed(picture, error, call, latency_ms, waited_ms):
             about = {"type": type(error).__name__, "said": str(error)}
-            return {"kind": kind, "picture": picture, "error": about, "call": _call_told(call), "ms": latency_ms}
+            times = {"ms": latency_ms, "waited": waited_ms}
+            return {"kind": kind, "picture": picture, "error": about, "call": _call_told(call), **times}
         case FeedbackGiven(id_, verdict, created, label, note):
             told = {"verdict": verdict.as_dict(), "created": created, "label": label, "note": note}
             return {"kind": kind, "id": id_, **told}
@@ -88,10 +89,10 @@ def _told(event: Event) -> dict[str, Any]:
 def _event(data: dict[str, Any]) -> Event:
     kind = data["kind"]
     if kind == "VerdictGiven":
-        return VerdictGiven(Verdict.from_dict(data["verdict"]), _call(data["call"]))
+        return VerdictGiven(Verdict.from_dict(data["verdict"]), _call(data["call"]), waited_ms=data["waited"])
     if kind == "PictureFailed":
         error = Failed(data["error"]["type"], data["error"]["said"])
-        return PictureFailed(data["picture"], error, _call(data["call"]), data["ms"])
+        return PictureFailed(data["picture"], error, _call(data["call"]), data["ms"], data["waited"])
     if kind == "FeedbackGiven":
         verdict = Verdict.from_dict(data["verdict"])
         return FeedbackGiven(data["id"], verdict, data["created"], data["label"], data["note"])

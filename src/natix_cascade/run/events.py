@@ -113,11 +113,14 @@ class VerdictGiven:
         Where the picture came from.
     source : Source, Picture or None
         The picture as it came; who wants to look at it decodes it, and re-encodes what is sent on.
+    waited_ms : float
+        From the call's beginning to that of the picture's way, from which its opinions count their time.
     """
 
     verdict: Verdict
     call: Call | None = None
     source: Source | Picture | None = field(default=None, repr=False)
+    waited_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +137,15 @@ class PictureFailed:
         Where the picture came from.
     latency_ms : float
         Until then.
+    waited_ms : float
+        From the call's beginning to that of the picture's way.
     """
 
     picture: str
     error: Exception
     call: Call | None = None
     latency_ms: float = 0.0
+    waited_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +270,11 @@ class Listeners:
 
     def __bool__(self) -> bool:
         return bool(self._listeners)
+
+    @property
+    def share(self) -> float:
+        """What share of the traces that begin here is to be kept: the largest that a listener says it draws."""
+        return max((getattr(each, "share", 0.0) for each in tuple(self._listeners)), default=0.0)
 
     def with_one(self, listener: Listener) -> Listeners:
         """These and one more, which is heard first and taken off with its picture."""

@@ -71,6 +71,7 @@ class _Way:
     tell: Listeners
     source: Source | Picture
     call: Call | None
+    waited_ms: float
     opinions: list[Opinion] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -176,7 +177,7 @@ class Runner:
             Is handed the events of this picture, beside the runner's own listeners.
         call : Call or None
             The request that brought the picture; it goes along with the events, and its trace with questions to
-            servers.
+            servers. Where somebody listens and there is none, one begins here.
 
         Raises
         ------
@@ -197,15 +198,20 @@ class Runner:
         shown = name or (str(source) if isinstance(source, str | os.PathLike) else "")
         last_level = self._level_index(max_level)
         tell = self._tell if listener is None else self._tell.with_one(listener)
+        if call is None and tell:
+            call = Call.begin(share=tell.share)
+        waited_ms = 0.0 if call is None else max(0.0, (time.time() - call.began) * 1000)
         try:
             picture = source if isinstance(source, Picture) else await self._decoders.decode(source, name, until)
             if name is not None and picture.id != name:
                 picture = replace(picture, id=name)
             shown = picture.id
-            way = _Way(picture, start(self._cascade, 1), began, until, explain, last_level, tell, source, call)
-            return await self._run(way)
+            progress = start(self._cascade, 1)
+            return await self._run(
+                _Way(picture, progress, began, until, explain, last_level, tell, source, call, waited_ms)
+            )
         except CascadeError as error:
-            tell(PictureFailed(shown, error, call, (time.perf_counter() - began) * 1000))
+            tell(PictureFailed(shown, error, call, (time.perf_counter() - began) * 1000, waited_ms))
             raise
 
     def close(self, limit_s: float = 10.0) -> None:
@@ -273,7 +279,7 @@ class Runner:
                 self._level_times[turn.level].add(time.perf_counter() - way.level_began)
                 self._tell_finished(way, level)
         verdict = self._verdict(way)
-        way.tell(VerdictGiven(verdict, way.call, way.source))
+        way.tell(VerdictGiven(verdict, way.call, way.source, way.waited_ms))
         return verdict
 
     def _verdict(self, way: _Way) -> Verdict:

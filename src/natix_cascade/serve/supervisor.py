@@ -22,6 +22,7 @@ from pathlib import Path
 import orjson
 
 from natix_cascade.errors import CascadeError
+from natix_cascade.observe.build import check as check_observers
 from natix_cascade.observe.process import ObserveTask, observe
 from natix_cascade.run.loaded import cores
 from natix_cascade.serve.key_file import KeyFile
@@ -222,7 +223,8 @@ def check(options: ServeOptions) -> None:
     Raises
     ------
     CascadeError
-        No keys, and not on loopback; keys or a rate that cannot be read; a certificate without its key.
+        No keys, and not on loopback; keys or a rate that cannot be read; a certificate without its key; a package that
+        is missing.
     """
     if options.keys is None and not _is_loopback(options.host):
         raise CascadeError(
@@ -233,6 +235,7 @@ def check(options: ServeOptions) -> None:
         KeyFile.read(Path(options.keys))
     if options.rate is not None:
         check_rate(options.rate)
+    check_observers(options.observe)
     if (options.tls_cert is None) != (options.tls_key is None):
         raise CascadeError("TLS needs both --tls-cert and --tls-key")
     for file in (options.tls_cert, options.tls_key):
