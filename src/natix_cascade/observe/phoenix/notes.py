@@ -106,8 +106,10 @@ class PhoenixNotes:
         if isinstance(event, FeedbackGiven):
             note = of_feedback(event)
             if not self._put(note, now=True):  # most verdicts leave no trace
-                self._send_trace(verdict_of(event))
-                self._put(note, now=False)
+                try:
+                    self._send_trace(verdict_of(event))
+                finally:  # it may tell of others that it lost
+                    self._put(note, now=False)
         elif isinstance(event, ScoreGiven) and event.failure is None:
             self._put(of_score(event), now=False)  # what was judged was kept: its trace is there, or on its way
 
