@@ -37,7 +37,8 @@ def essence(result: Verdict | BaseException) -> Any:
     data = result.as_dict()
     del data["latency_ms"]
     for said in data["model_predictions"].values():
-        del said["latency_ms"]
+        for name in ("latency_ms", "began_ms", "queue_ms", "batch_size"):
+            said.pop(name, None)
     return data, list(data["model_predictions"])
 
 

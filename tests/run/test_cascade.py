@@ -43,6 +43,7 @@ KEYS = {
     "confidence",
     "consensus_ratio",
     "exit_level",
+    "exit_reason",
     "levels_executed",
     "model_predictions",
     "latency_ms",

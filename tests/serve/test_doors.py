@@ -154,7 +154,7 @@ def test_the_metrics_have_a_port_of_their_own(guarded: Guarded) -> None:
         page = client.get(f"{url}/metrics")
         assert page.headers["content-type"].startswith("text/plain")
         assert "cascade_total_requests_total" in page.text
-        assert "cascade_latency_seconds_bucket" in page.text
+        assert "cascade_agreement_ratio_bucket" in page.text
         assert other.get(f"{url}/metrics").status_code == 403
         assert httpx.get(f"{url}/metrics", trust_env=False).status_code == 401
         assert httpx.get(f"{url}/health", trust_env=False).status_code == 200

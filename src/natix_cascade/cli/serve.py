@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,6 +73,7 @@ def serve(
 ) -> None:
     """Serve a cascade over HTTP, with a web page at /. Options given here win over those of --config."""
     try:
+        from natix_cascade.observe.logs import configure
         from natix_cascade.serve.supervisor import serve as run
     except ImportError as error:
         fail(f"the service needs more packages ({error.name} is missing): pip install 'natix-cascade[serve]'")
@@ -100,7 +100,7 @@ def serve(
         "tls_key": tls_key,
     }
     options = _observed(_options(config, given, loader), otlp, keep_share)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    configure(options.observe.log, "service")
 
     def bound(found: ServeOptions) -> None:
         scheme = "https" if found.tls_cert else "http"

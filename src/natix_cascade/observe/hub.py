@@ -93,6 +93,7 @@ class _Line:
         while not self._ended():  # it hangs, or has more than it can send in time: the oldest makes room for the end
             with contextlib.suppress(queue.Empty):
                 self._queue.get_nowait()
+                self._dropped(self._observer.name)
 
     def _ended(self) -> bool:
         try:

@@ -23,7 +23,7 @@ from natix_cascade.serve.infer_options import BatchOptions, InferOptions
 from natix_cascade.serve.problems import ProblemError
 from natix_cascade.serve.service import Service
 from natix_cascade.serve.store import FeedbackRow
-from natix_cascade.trace import TraceContext, new_id
+from natix_cascade.trace import TraceContext, current, new_id
 
 __all__ = ["Judged", "begin_call", "deadline_s", "judge", "keep_picture", "label_of", "remember_feedback", "stamp"]
 
@@ -87,6 +87,7 @@ async def judge(
     CascadeError
         There is no verdict; `problem_of` says how that is answered.
     """
+    current.set(call.trace)  # of this request's task
     label = label_of(service, options.label)
     if options.augment is not None:
         content = await asyncio.to_thread(_augmented, content, options, service.engine.limits)

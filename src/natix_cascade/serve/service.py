@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from natix_cascade.observe.keeper import Keeper
+from natix_cascade.observe.logs import VerdictLines
 from natix_cascade.observe.metrics import Metrics
 from natix_cascade.observe.post import Post
 from natix_cascade.run.events import Listener
@@ -98,6 +99,8 @@ class Service:
         """Who hears of verdicts in this process."""
         if self.options.observe.metrics:
             yield self.metrics
+        if self.options.observe.log.verdicts_per_s:
+            yield VerdictLines(self.options.observe.log)
         if self.observer is not None:
             post = Post(self.observer, functools.partial(self.metrics.dropped, "post"))
             yield Keeper(self.options.observe, post)

@@ -83,7 +83,9 @@ class Trial:
 def trial(policy: str, cascade: str, experiment: str, outcomes: Sequence[Outcome]) -> Trial:
     """The figures of these outcomes."""
     verdicts = [each.verdict for each in outcomes if each.verdict is not None]
-    known = [(each.truth, each.verdict.detected) for each in outcomes if each.verdict is not None and each.truth is not None]
+    known = [
+        (each.truth, each.verdict.detected) for each in outcomes if each.verdict is not None and each.truth is not None
+    ]
     labels, answers = [truth for truth, _ in known], [answer for _, answer in known]
     return Trial(
         policy=policy,
