@@ -140,9 +140,7 @@ def test_an_alert_goes_from_prometheus_through_alertmanager_to_a_webhook(
 
     assert alert["labels"]["alertname"] == "ItIsUp"
     assert alert["annotations"] == {"summary": "it is up"}
-    found = eventually(
-        lambda: httpx.get(f"{server.url}/api/v1/query", params={"query": "up"}).json()["data"]["result"]
-    )
+    found = eventually(lambda: httpx.get(f"{server.url}/api/v1/query", params={"query": "up"}).json()["data"]["result"])
     assert found[0]["value"][1] == "0"  # nobody listens at the target
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "serve"))  # for service_process.py: test folders are not packages
+for folder in (Path(__file__).parent, Path(__file__).parents[2] / "serve"):
+    sys.path.insert(0, str(folder))  # for listening.py and service_process.py: test folders are not packages
 
 from natix_cascade.testing import write_scenes  # noqa: E402
 
