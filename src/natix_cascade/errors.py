@@ -17,6 +17,8 @@
     │   └── QueueFullError           too many pictures wait for it
     ├── ManifestError        a manifest or a results file cannot be read
     ├── RecordsError         records cannot be read, or do not hold what is asked of them
+    ├── SecretError          a secret cannot be had; the text names its reference, never its value
+    │   └── SecretAwayError          its keeper does not answer now: worth another try
     ├── StoreError           the service's store cannot be read or written
     ├── PlanError            no plan keeps what was asked for
     └── DeadlineError        time ran out before any model answered
@@ -39,6 +41,8 @@ __all__ = [
     "PlanError",
     "QueueFullError",
     "RecordsError",
+    "SecretAwayError",
+    "SecretError",
     "SpecError",
     "StoreError",
     "TransientModelError",
@@ -126,6 +130,14 @@ class ManifestError(CascadeError):
 
 class RecordsError(CascadeError):
     """Records cannot be read, or do not hold what is asked of them."""
+
+
+class SecretError(CascadeError):
+    """A secret cannot be had, or a reference to one is wrong; the text never holds a value."""
+
+
+class SecretAwayError(SecretError):
+    """Who keeps the secret does not answer now: no connection, sealed, or busy."""
 
 
 class StoreError(CascadeError):

@@ -131,7 +131,10 @@ def mongod(folder: Path) -> Iterator[Server]:
 
 
 def weave_environment(server: Server, folder: Path) -> dict[str, str]:
-    """Variables with which ``weave.init`` talks to this server and to nobody else."""
+    """Variables with which ``weave.init`` traces to this server.
+
+    It also asks the package index whether there is a newer Weave, which nothing switches off.
+    """
     return {
         "WANDB_BASE_URL": server.url,
         "WF_TRACE_SERVER_URL": server.url,
@@ -139,6 +142,7 @@ def weave_environment(server: Server, folder: Path) -> dict[str, str]:
         "WANDB_ERROR_REPORTING": "false",
         "WANDB_CONFIG_DIR": str(folder / "config"),
         "WANDB_CACHE_DIR": str(folder / "cache"),
+        "WEAVE_ENABLE_DISK_FALLBACK": "false",  # else what is lost is written into the working directory
         "WEAVE_PRINT_CALL_LINK": "false",
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -126,6 +127,16 @@ def listening(server: Server) -> bool:
         return probe.connect_ex(("127.0.0.1", server.process.port)) == 0
 
 
+def listening_addresses(pid: int | None) -> set[str]:
+    """Addresses, as the kernel writes them, on which a process accepts connections."""
+    own = set()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            own.add(str(file.readlink()))
+    lines = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
+    return {line[1].partition(":")[0] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in own}
+
+
 def test_an_alert_goes_from_prometheus_through_alertmanager_to_a_webhook(
     start_prometheus: Callable[..., Server],
     start_alertmanager: Callable[..., Server],
@@ -160,16 +171,11 @@ def test_phoenix_takes_a_span_and_gives_it_back(phoenix: Server) -> None:
 @pytest.mark.parametrize("fixture", ["phoenix", "weave_server", "mongod"])
 def test_servers_listen_on_loopback_only(fixture: str, request: pytest.FixtureRequest) -> None:
     server: Server = request.getfixturevalue(fixture)
-    tables = [Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
-    inodes = {line.split()[9]: line.split()[1].rsplit(":", 1)[0] for table in tables for line in table
-              if line.split()[3] == "0A"}  # fmt: skip  # 0A: listening
-    own = {os.readlink(file)[8:-1] for file in Path(f"/proc/{server.process.pid}/fd").iterdir()
-           if os.readlink(file).startswith("socket:")}  # fmt: skip
 
-    listening = {inodes[one] for one in own & inodes.keys()}
+    addresses = listening_addresses(server.process.pid)
 
-    assert listening
-    assert listening <= {"0100007F", "0000000000000000FFFF00000100007F"}  # 127.0.0.1, in both families
+    assert addresses
+    assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F"}  # 127.0.0.1, in both families
 
 
 def test_weave_takes_calls_feedback_and_data_and_gives_them_back(weave_server: Server, tmp_path: Path) -> None:
@@ -185,6 +191,27 @@ def test_weave_takes_calls_feedback_and_data_and_gives_them_back(weave_server: S
         "label": [{"roadwork": True}],
         "rows": ["a.jpg", "b.jpg"],
     }
+
+
+def test_weave_ends_a_call_whose_end_overtook_its_beginning(weave_server: Server) -> None:
+    call = {"project_id": "local/order", "id": "00000000-0000-7000-8000-000000000001"}
+    when = {"started_at": "2026-01-01T00:00:00Z", "ended_at": "2026-01-01T00:00:01Z"}
+    end = {**call, "ended_at": when["ended_at"], "exception": "no answer", "summary": {}}
+    start = {
+        **call,
+        "trace_id": call["id"],
+        "op_name": "tier",
+        "started_at": when["started_at"],
+        "attributes": {},
+        "inputs": {},
+    }
+
+    for path, body in (("call/end", {"end": end}), ("call/start", {"start": start})):
+        httpx.post(f"{weave_server.url}/{path}", json=body).raise_for_status()
+
+    read = httpx.post(f"{weave_server.url}/call/read", json=call).json()["call"]
+    assert {key: read[key] for key in when} == when
+    assert read["exception"] == "no answer"
 
 
 def test_fiftyone_keeps_samples_in_mongod(mongod: Server, tmp_path: Path) -> None:

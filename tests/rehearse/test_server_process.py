@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
 
-def make(tmp_path: Path, code: str = SERVER, **options: float) -> ServerProcess:
+def make(tmp_path: Path, code: str = SERVER, **options: Any) -> ServerProcess:
     port = free_port()
     return ServerProcess("it", [sys.executable, "-c", code, str(port)], port=port, log=tmp_path / "log", **options)
 
@@ -70,6 +71,17 @@ def test_an_end_before_it_is_ready_quotes_the_log(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"it ended with status 1:\n(one\n)*\n?no such card"):
         server.start()
     assert not server.running
+
+
+def test_a_path_of_its_own_says_that_it_is_ready(tmp_path: Path) -> None:
+    choosy = SERVER.replace("send_response(200)", "send_response(200 if self.path == '/-/ready' else 404)")
+
+    with make(tmp_path, choosy, ready_path="/-/ready") as server:
+        assert server.pid is not None
+        assert not healthy(server)
+    assert server.pid is None
+    with pytest.raises(ModelError, match="not ready after 1 s"):
+        make(tmp_path, choosy, ready_s=1).start()
 
 
 def test_a_start_that_takes_too_long_is_ended(tmp_path: Path) -> None:

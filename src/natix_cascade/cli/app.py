@@ -24,6 +24,7 @@ from natix_cascade.cli import (
     records,
     rehearse,
     scan,
+    secrets,
     serve,
     spec,
 )
@@ -56,6 +57,7 @@ app.add_typer(engines.app, name="engines")
 app.add_typer(observe.app, name="observe")
 app.add_typer(spec.app, name="spec")
 app.add_typer(keys.app, name="keys")
+app.add_typer(secrets.app, name="secrets")
 app.command("doctor")(doctor.doctor)
 
 

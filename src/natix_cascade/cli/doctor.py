@@ -21,6 +21,7 @@ _EXTRAS = {
     "miner": ("bittensor",),
     "hub": ("huggingface_hub",),
     "vlm": ("httpx",),
+    "vault": ("hvac",),
     "torch": ("torch", "transformers", "safetensors", "ensemble_boxes"),
     "place": ("ortools",),
     "train": ("torch", "onnx", "efficientnet_lite_pytorch"),

@@ -39,7 +39,8 @@ def serve(
     ),
     keys: Annotated[Path | None, typer.Option("--keys", help="File of hashed keys; see `natix-cascade keys`.")] = None,
     redis: Annotated[
-        str | None, typer.Option("--redis", help="redis://... shares rates and breakers between replicas.")
+        str | None,
+        typer.Option("--redis", help="redis://... (or vault:PATH#KEY) shares rates and breakers between replicas."),
     ] = None,
     rate: Annotated[str | None, typer.Option("--rate", help="For each key without its own, as 100/second.")] = None,
     max_in_flight: Annotated[

@@ -6,6 +6,7 @@ import contextlib
 import glob
 import hashlib
 import logging
+import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,8 +16,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from natix_cascade.errors import MissingExtraError, ModelError, TransientModelError
+from natix_cascade.errors import MissingExtraError, ModelError, SecretError, TransientModelError
 from natix_cascade.models.manifest import MANIFEST, FileEntry, Progress, describe, is_below
+from natix_cascade.secrets import shared
 from natix_cascade.spec.card import ModelCard
 
 __all__ = ["HubFile", "Repository", "download", "is_on_hub", "look_up"]
@@ -25,6 +27,7 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _PICKLED = (".bin", ".ckpt", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
 """Loading one of these can run whatever its author wrote into it."""
 _CHECKING = "checking"
+TOKEN_VARIABLE = "NATIX_CASCADE_HF_TOKEN"  # noqa: S105  # a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +105,15 @@ def look_up(card: ModelCard, revision: str | None) -> Repository:
         There is no such repository or commit, its licence was not accepted, or it holds nothing that is wanted.
     MissingExtraError
         huggingface_hub is not installed.
+    SecretError
+        ``NATIX_CASCADE_HF_TOKEN`` is no reference, or its secret cannot be had.
     """
     source = card.source
     if source is None or not is_on_hub(card):
         raise ModelError(f"model {card.name!r} is not on the hub")
-    library = _library()
+    library, token = _library(), _token()
     with _plainly(card, library, revision):
-        api = library.HfApi(library_name="natix-cascade")
+        api = library.HfApi(library_name="natix-cascade", token=token)
         about = api.model_info(source.identifier, revision=revision)
         if about.gated:
             api.auth_check(source.identifier)
@@ -151,7 +156,7 @@ def download(
     TransientModelError, ModelError
         See `look_up`; also where a file is not what the hub says of it: it is then deleted.
     """
-    library = _library()
+    library, token = _library(), _token()
     for stale in folder.glob(".cache/huggingface/download/**/*.incomplete"):  # of a killed process
         stale.unlink(missing_ok=True)
     for item in repository.files:
@@ -170,6 +175,7 @@ def download(
                 max_workers=workers,
                 tqdm_class=kind,
                 library_name="natix-cascade",
+                token=token,
             )
         checking = kind(total=sum(item.bytes for item in repository.files), unit="B", unit_scale=True, desc=_CHECKING)
         return _checked(card, repository, folder, workers, checking.update)
@@ -219,6 +225,17 @@ def _is_wanted(path: str) -> bool:
 
 def _matches(path: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(path, pattern) for pattern in patterns)
+
+
+def _token() -> str | None:
+    """The token by reference; None: as the library finds one by itself, in HF_TOKEN or in its own file."""
+    reference = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not reference:
+        return None
+    try:
+        return shared().open(reference).reveal()
+    except SecretError as error:
+        raise SecretError(f"{TOKEN_VARIABLE}: {error}") from None
 
 
 def _library() -> ModuleType:
@@ -276,12 +293,12 @@ def _told(  # noqa: PLR0911  # one line a kind
     if isinstance(error, errors.GatedRepoError):
         return ModelError(
             f"{say}{identifier} is gated: accept its licence ({card.licence}) at {where}/{identifier}, then set "
-            "HF_TOKEN to a token of that account"
+            "HF_TOKEN to a token of that account, or NATIX_CASCADE_HF_TOKEN to where one is kept"
         )
     if isinstance(error, errors.RepositoryNotFoundError) or status == 401:  # noqa: PLR2004  # HTTP
         return ModelError(
             f"{say}no repository {identifier} at {where}, or it is private or gated; check the card's identifier, or "
-            "set HF_TOKEN to a token of an account that may read it"
+            "set HF_TOKEN to a token of an account that may read it, or NATIX_CASCADE_HF_TOKEN to where one is kept"
         )
     if isinstance(error, errors.RevisionNotFoundError):
         return ModelError(f"{say}{identifier} has no revision {revision}; mend the card, or pin anew with --update")

@@ -41,6 +41,10 @@ def observers(options: ObserveOptions, state: Path, tell: Callable[[Event], None
             from natix_cascade.observe.phoenix.notes import PhoenixNotes  # noqa: PLC0415  # needs the extra phoenix
 
             made.append(PhoenixNotes(options.phoenix, lambda verdict: tracer(Observation(verdict))))
+    if options.weave is not None:
+        from natix_cascade.observe.weave import WeaveLog  # noqa: PLC0415  # only where it is wanted
+
+        made.append(WeaveLog(options.weave))
     return made
 
 

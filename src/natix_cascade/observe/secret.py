@@ -1,33 +1,30 @@
-"""Values of references to secrets."""
+"""Values that configuration names by reference."""
 
 from __future__ import annotations
 
-import os
-
-from natix_cascade.errors import SpecError
+from natix_cascade.secrets import shared
 
 __all__ = ["reveal"]
 
 
-def reveal(ref: str | None) -> str | None:
-    """The value of a reference, read anew each time.
+def reveal(ref: str | None, *, refused: bool = False) -> str | None:
+    """What a reference stands for at this moment; None for none.
 
     Parameters
     ----------
     ref : str or None
-        ``env:NAME``; None has no value.
+        ``env:NAME``, ``file:PATH`` or ``vault:PATH#KEY``.
+    refused : bool
+        The value of before was not taken: read it again.
 
     Raises
     ------
-    SpecError
-        It is no reference, or there is no such variable; the text never repeats a value.
+    CascadeError
+        It is no reference, or its value cannot be had.
     """
     if ref is None:
         return None
-    kind, _, name = ref.partition(":")
-    if kind != "env" or not name:
-        raise SpecError("a secret is given by reference, as env:NAME; what was given is none")
-    value = os.environ.get(name, "").strip()
-    if not value:
-        raise SpecError(f"the environment variable {name} is not set; it was to hold a secret")
-    return value
+    secret = shared().open(ref)
+    if refused:
+        secret.invalidate()
+    return secret.reveal()

@@ -61,6 +61,7 @@ def create_app(service: Service, *, wait: bool = False) -> Any:
     route("/v1/cascade", info.cascade, methods=["GET"])
     route("/v1/models", info.models, methods=["GET"])
     route("/v1/status", info.status, methods=["GET"])
+    route("/v1/views", info.views, methods=["GET"])
     route("/health", info.health, methods=["GET"])
     route("/ready", info.ready, methods=["GET"])
     if service.options.metrics_port is None:

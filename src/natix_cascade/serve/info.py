@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import Request, Response
+from pydantic import Field
 
 from natix_cascade.observe.metrics import CONTENT_TYPE
 from natix_cascade.serve.answers import json_answer
+from natix_cascade.serve.problems import ProblemError
 from natix_cascade.serve.service import Service
 from natix_cascade.spec.build import plain
 from natix_cascade.spec.resolved import ResolvedCascade
 
-__all__ = ["cascade", "health", "metrics", "models", "ready", "status"]
+__all__ = ["cascade", "health", "metrics", "models", "ready", "status", "views"]
 
 _VERSION = version("natix-cascade")
 
@@ -38,6 +40,14 @@ async def metrics(request: Request) -> Response:
 async def status(request: Request) -> Response:
     """Live figures of all workers."""
     return json_answer(await asyncio.to_thread(_service(request).status))
+
+
+async def views(request: Request, minutes: Annotated[float, Field(ge=1, le=60)] = 5) -> Response:
+    """Five views of what the metrics count, and lines over the hour."""
+    service = _service(request)
+    if not service.options.observe.metrics:
+        raise ProblemError("not-found", "metrics are switched off here ([observe] metrics = false)")
+    return json_answer(await asyncio.to_thread(service.history.shown, minutes))
 
 
 async def cascade(request: Request) -> Response:

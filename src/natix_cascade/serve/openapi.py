@@ -99,6 +99,12 @@ def _operations() -> list[tuple[str, str, str, dict[str, Any]]]:
         ("/v1/cascade", "get", "What is at work.", _answers("CascadeShown", unready)),
         ("/v1/models", "get", "The models' cards, and how they are.", _answers("ModelsShown", unready)),
         ("/v1/status", "get", "Live figures.", _answers("Status", {})),
+        (
+            "/v1/views",
+            "get",
+            "Five views of what the metrics count, and lines over the hour.",
+            _answers("Views", {404: "Metrics are switched off", 422: _BODY[422]}),
+        ),
         ("/health", "get", "The process lives.", {"200": _json("Health")}),
         ("/ready", "get", "Whether it can judge.", _answers("Ready", {}) | {"503": _json("Ready", "Not yet, and why")}),
         ("/metrics", "get", "Prometheus metrics.", _text(_answers("Health", {}))),

@@ -38,7 +38,8 @@ class ServeOptions(Spec):
     keys : str or None
         File of hashed keys; it is read again when it changes.
     redis : str or None
-        ``redis://...`` where several replicas share rate limits and breakers.
+        ``redis://...`` where several replicas share rate limits and breakers; or where it is kept, by reference:
+        ``vault:natix/redis#url``, ``file:PATH``, ``env:NAME``.
     rate : str or None
         Requests for each key that names no rate of its own, as ``"100/second"`` or ``"5000/hour"``.
     max_in_flight : int

@@ -19,6 +19,7 @@ __all__ = [
     "Reloaded",
     "Status",
     "Verdicts",
+    "Views",
 ]
 
 
@@ -226,6 +227,14 @@ class Status(BaseModel):
     in_flight: int
     max_in_flight: int
     breakers: list[BreakerShown]
+
+
+class Views(BaseModel):
+    """What the metrics say of the last minutes."""
+
+    seconds: float = Field(description="That the figures are about")
+    views: dict[str, Any] = Field(description="overview, models, quality, cost, gpus")
+    series: dict[str, list[float | None]] = Field(description="Lines over the last hour, with their times in `at`")
 
 
 class Health(BaseModel):

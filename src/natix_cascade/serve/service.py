@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from natix_cascade.observe.history import History
 from natix_cascade.observe.keeper import Keeper
 from natix_cascade.observe.logs import VerdictLines
 from natix_cascade.observe.metrics import Metrics
@@ -74,6 +75,7 @@ class Service:
     observer: Path | None = None
     metrics: Metrics = field(default_factory=Metrics)
     meters: Meters = field(default_factory=Meters)
+    history: History = field(init=False)
     memory: Memory = field(default_factory=lambda: Memory(_BODIES_BYTES))
     in_flight: int = 0
     draining: bool = False
@@ -92,6 +94,7 @@ class Service:
         options = self.options
         self._batches = asyncio.Semaphore(max(1, options.max_in_flight // 2))
         self.engine = Engine(options, self._listeners())
+        self.history = History(self.metrics.together)
         self.store = Store(Path(options.state), keep=options.keep_verdicts)
         self.keys = Keys(Path(options.keys) if options.keys else None)
 
@@ -218,6 +221,8 @@ class Service:
     async def _tell(self) -> None:
         """Say how this worker is."""
         self.metrics.active(self.in_flight)
+        if self.options.observe.metrics:
+            await asyncio.to_thread(self.history.tick)
         await self.store.set_worker(self.run, self.worker, os.getpid(), orjson.dumps(self.snapshot()))
 
     async def _obey(self) -> None:

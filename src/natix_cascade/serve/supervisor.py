@@ -25,6 +25,7 @@ from natix_cascade.errors import CascadeError
 from natix_cascade.observe.build import check as check_observers
 from natix_cascade.observe.process import ObserveTask, observe
 from natix_cascade.run.loaded import cores
+from natix_cascade.secrets import Secrets, is_reference
 from natix_cascade.serve.key_file import KeyFile
 from natix_cascade.serve.options import ServeOptions
 from natix_cascade.serve.rate import check_rate
@@ -223,8 +224,8 @@ def check(options: ServeOptions) -> None:
     Raises
     ------
     CascadeError
-        No keys, and not on loopback; keys or a rate that cannot be read; a certificate without its key; a package that
-        is missing.
+        No keys, and not on loopback; keys or a rate that cannot be read; a certificate without its key; a secret that
+        cannot be had; a package that is missing.
     """
     if options.keys is None and not _is_loopback(options.host):
         raise CascadeError(
@@ -246,6 +247,9 @@ def check(options: ServeOptions) -> None:
             import redis  # noqa: F401, PLC0415  # only whether it is there
         except ImportError:
             raise CascadeError("--redis needs the package redis: pip install 'natix-cascade[redis]'") from None
+        if is_reference(options.redis):
+            with Secrets() as secrets:
+                secrets.open(options.redis).reveal()
 
 
 def serve(options: ServeOptions, *, on_bound: Callable[[ServeOptions], None], on_ready: Callable[[float], None]) -> int:

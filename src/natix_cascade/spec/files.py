@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import reprlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,10 @@ T = TypeVar("T")
 _Keys = tuple[int | str, ...]
 
 _SHOWN = 60  # characters of a wrong value: one line of a terminal
+_ITEMS = 10  # of a wrong value that are looked at: more do not go into the line
+_SECRET = re.compile(
+    r"api_?key|redis|(^|[_-])(key|token|secret|password)$", re.IGNORECASE
+)  # names of what may be a secret, or hold one
 
 
 def read_spec(path: Path, kind: type[T]) -> T:
@@ -77,9 +82,9 @@ def _checked(kind: type[T], data: Any, source: str, line_at: Callable[[_Keys], i
         problems = dict.fromkeys(
             found for problem in error.errors(include_url=False) if (found := _told(problem, data))
         )
-        raise SpecError(
-            "\n".join(f"{place(keys)}: {'.'.join(map(str, keys)) or kind.__name__}: {text}" for keys, text in problems)
-        ) from None
+    raise SpecError(  # outside of the handler: pydantic's error, which holds all that was given, is not its context
+        "\n".join(f"{place(keys)}: {'.'.join(map(str, keys)) or kind.__name__}: {text}" for keys, text in problems)
+    )
 
 
 def _told(problem: Any, data: Any) -> tuple[_Keys, str] | None:
@@ -108,17 +113,38 @@ def _told(problem: Any, data: Any) -> tuple[_Keys, str] | None:
                 return None
         elif problem["type"] == "missing":
             keys.append(part)
-    message = problem["msg"].replace("Unexpected keyword argument", "unknown key")
+    return tuple(keys), _sentence(problem)
+
+
+def _sentence(problem: Any) -> str:
+    """What is wrong, and what was given where that is no secret."""
+    if problem["type"] == "value_error":  # our own words, which say all that may be said
+        return str(problem["ctx"]["error"])
+    message: str = problem["msg"].replace("Unexpected keyword argument", "unknown key")
     message = message.replace("a dictionary or an instance of", "the keys of")
-    return tuple(keys), message + ("" if problem["type"] == "missing" else f" (given: {_short(problem['input'])})")
+    hidden = problem["type"] == "missing" or any(isinstance(key, str) and _SECRET.search(key) for key in problem["loc"])
+    return message if hidden else f"{message} (given: {_short(problem['input'])})"
 
 
 def _short(value: Any) -> str:
-    """One line of a value, without ever writing all of a large one."""
+    """One line of a value, without ever writing all of a large one, or what may be a secret."""
+    value = _without_secrets(value)
     brief = reprlib.Repr()
     brief.maxlevel, brief.maxstring, brief.maxother = 3, _SHOWN, _SHOWN
     text = brief.repr(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _without_secrets(value: Any, depth: int = 3) -> Any:
+    """The upper levels of a value, with what may be a secret in them blotted out."""
+    if depth and isinstance(value, dict):
+        return {
+            key: "***" if isinstance(key, str) and _SECRET.search(key) else _without_secrets(item, depth - 1)
+            for key, item in list(value.items())[:_ITEMS]
+        }
+    if depth and isinstance(value, list):
+        return [_without_secrets(item, depth - 1) for item in value[:_ITEMS]]
+    return value
 
 
 def _members() -> dict[str, tuple[str, str, tuple[str, ...]]]:

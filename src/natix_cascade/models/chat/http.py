@@ -1,25 +1,25 @@
 """One server of the chat protocol: requests over a pool of connections, and what went wrong in one line.
 
-The only file that imports httpx. The key travels in a header and nowhere else: it stands in no message, and neither
-does what comes before the host in a URL.
+The only file that imports httpx. The key is taken at each request, travels in a header and nowhere else: it stands in
+no message, and neither does what comes before the host in a URL.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 from http import HTTPStatus
 from typing import Any
 
 from natix_cascade.errors import MissingExtraError, ModelError, TransientModelError
+from natix_cascade.models.chat.key import ServerKey
 from natix_cascade.models.chat.reading import clean
 from natix_cascade.retry_after import retry_after
 from natix_cascade.spec.endpoints import Endpoint
 from natix_cascade.trace import current
 
-__all__ = ["ChatServer", "LostError", "RefusedError", "key_of"]
+__all__ = ["ChatServer", "LostError", "RefusedError"]
 
 _MOST_BYTES = 4 * 1024 * 1024
 _SPARE = 4  # connections beside those of the pictures under way
@@ -71,7 +71,7 @@ class ChatServer:
         self.model = model
         self.who = who
         self._endpoint = endpoint
-        self._key = key_of(endpoint, who)
+        self._key = ServerKey.of(endpoint, who)
         try:
             url = httpx.URL(endpoint.url.rstrip("/"))
         except (httpx.InvalidURL, TypeError) as error:
@@ -80,11 +80,10 @@ class ChatServer:
             raise ModelError(f"model {who!r}: the endpoint's url is no address; write such as http://127.0.0.1:8000/v1")
         self.shown = str(url.copy_with(userinfo=b"", query=None, fragment=None))
         self._root = self.shown.removesuffix("/v1")
-        headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
         self._httpx = httpx
         self._http = httpx.AsyncClient(
             auth=(url.username, url.password) if url.userinfo and not self._key else None,
-            headers={"accept": "application/json", **headers},
+            headers={"accept": "application/json"},
             timeout=None,  # noqa: S113  # httpx bounds each step; here asyncio bounds the call as a whole
             limits=httpx.Limits(
                 max_connections=endpoint.concurrency + _SPARE,
@@ -141,9 +140,13 @@ class ChatServer:
         return [clean(name, 100) for name in names[:_NAMES] if isinstance(name, str)]
 
     async def _send(self, method: str, url: str, request: Any, *, explain: bool = True) -> dict[str, Any]:
+        key = self._key.present() if self._key else ""
         try:
             async with asyncio.timeout(self._endpoint.timeout_s):
-                status, headers, content = await self._exchange(method, url, request)
+                status, headers, content = await self._exchange(method, url, request, key)
+                if status in _LOCKED and self._key and (other := await self._key.other_than(key)):
+                    key = other
+                    status, headers, content = await self._exchange(method, url, request, key)
         except TimeoutError:
             raise TransientModelError(
                 f"model {self.who!r}: no answer from {self.shown} within {self._endpoint.timeout_s:g} s"
@@ -152,19 +155,21 @@ class ChatServer:
             what = clean(str(error), _SAID) or type(error).__name__
             raise LostError(f"model {self.who!r}: no connection to {self.shown}: {what}") from None
         if status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise await self._problem(status, headers, content, explain=explain)
+            raise await self._problem(status, headers, self._said(content, key), explain=explain)
         try:
             reply = json.loads(content)
         except (ValueError, RecursionError):
             reply = None
         if not isinstance(reply, dict):
-            began = clean(content[:200].decode("utf-8", "replace"), 80)
+            began = clean(_without(content[: 16 * _SAID].decode("utf-8", "replace"), key)[:200], 80)
             raise ModelError(f"model {self.who!r}: {self.shown} answered with no JSON object: {began!r}")
         return reply
 
-    async def _exchange(self, method: str, url: str, request: Any) -> tuple[int, Any, bytes]:
+    async def _exchange(self, method: str, url: str, request: Any, key: str) -> tuple[int, Any, bytes]:
         trace = current.get()
-        headers = trace.headers() if trace is not None else None
+        headers = dict(trace.headers()) if trace is not None else {}
+        if key:
+            headers["authorization"] = f"Bearer {key}"
         async with self._http.stream(method, url, json=request, headers=headers) as response:
             content = bytearray()
             async for chunk in response.aiter_bytes():
@@ -173,14 +178,12 @@ class ChatServer:
                     raise ModelError(f"model {self.who!r}: {self.shown} answered with more than {_MOST_BYTES} bytes")
             return response.status_code, response.headers, bytes(content)
 
-    async def _problem(self, status: int, headers: Any, content: bytes, *, explain: bool) -> ModelError:
-        said = self._said(content)
+    async def _problem(self, status: int, headers: Any, said: str, *, explain: bool) -> ModelError:
         head = f"model {self.who!r}: {self.shown} answered {status}"
         if status in _BUSY:
             return TransientModelError(f"{head}: {said}", retry_after_s=retry_after(headers.get("retry-after")))
         if status in _LOCKED:
-            name = self._endpoint.api_key_env
-            advice = f"the key in {name} is not taken" if name else "it wants a key; name its variable in api_key_env"
+            advice = f"the key in {self._key.name} is not taken" if self._key else "it wants a key; name it in api_key"
             return ModelError(f"{head}: {advice}: {said}")
         if status < HTTPStatus.BAD_REQUEST:
             return ModelError(f"{head}, which leads elsewhere; write the url that it leads to")
@@ -195,7 +198,8 @@ class ChatServer:
                 return ModelError(f"{head}: no chat protocol there; the url ends in /v1 as a rule: {said}")
         return RefusedError(f"{head}: {said}")
 
-    def _said(self, content: bytes) -> str:
+    @staticmethod
+    def _said(content: bytes, key: str) -> str:
         """The server's own words, without the key."""
         text = content[: 16 * _SAID].decode("utf-8", "replace")
         try:
@@ -206,25 +210,8 @@ class ChatServer:
             inner = data.get("error")
             found = inner.get("message") if isinstance(inner, dict) else inner
             text = str(found or data.get("message") or data.get("detail") or text)
-        if self._key:
-            text = text.replace(self._key, "***")
-        return clean(text, _SAID) or "(nothing)"
+        return clean(_without(text, key), _SAID) or "(nothing)"
 
 
-def key_of(endpoint: Endpoint, who: str) -> str | None:
-    """The key of an endpoint, from the environment.
-
-    Raises
-    ------
-    ModelError
-        The variable is not set, or holds what no header can carry.
-    """
-    name = endpoint.api_key_env
-    if name is None:
-        return None
-    key = os.environ.get(name, "").strip()
-    if not key:
-        raise ModelError(f"model {who!r}: the key of its server is wanted in the environment variable {name}: set it")
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ModelError(f"model {who!r}: the environment variable {name} holds no key: it has blanks or odd letters")
-    return key
+def _without(text: str, key: str) -> str:
+    return text.replace(key, "***") if key else text

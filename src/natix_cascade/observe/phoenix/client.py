@@ -31,6 +31,11 @@ class PhoenixError(CascadeError):
         self.status = status
 
     @property
+    def locked(self) -> bool:
+        """Whether the key was not taken."""
+        return self.status in {401, 403}
+
+    @property
     def passing(self) -> bool:
         """Whether another try may help."""
         return self.status is None or self.status == _BUSY or self.status >= _SERVER
@@ -106,13 +111,18 @@ class Phoenix:
             raise MissingExtraError(
                 f"Phoenix needs more packages ({error.name} is missing): pip install 'natix-cascade[phoenix]'"
             ) from None
-        headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         try:
-            self._http = httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT_S)
+            self._http = httpx.Client(base_url=url, timeout=_TIMEOUT_S)
         except (httpx.InvalidURL, TypeError, ValueError) as error:
             raise PhoenixError(f"{url!r} is no address of Phoenix: {error}") from None
         self.url = url.rstrip("/")
         self._client = Client(http_client=self._http)
+        self.use_key(api_key)
+
+    def use_key(self, api_key: str | None) -> None:
+        """Take this key from now on."""
+        if api_key:
+            self._http.headers["authorization"] = f"Bearer {api_key}"
 
     def close(self) -> None:
         """Close the connections."""

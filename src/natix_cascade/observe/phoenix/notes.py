@@ -90,7 +90,8 @@ class PhoenixNotes:
         *,
         pauses_s: Sequence[float] = _PAUSES_S,
     ) -> None:
-        self._phoenix = Phoenix(options.url, api_key=reveal(options.api_key))
+        self._key = options.api_key
+        self._phoenix = Phoenix(options.url, api_key=reveal(self._key))
         self._send_trace, self._pauses = send_trace, tuple(pauses_s)
         self._away = False
 
@@ -120,15 +121,25 @@ class PhoenixNotes:
     def _put(self, note: Note, *, now: bool) -> bool:
         for pause in () if self._away else self._pauses:
             try:
-                return self._phoenix.annotate(note, now=now)
+                return self._annotate(note, now=now)
             except PhoenixError as error:
                 if not error.passing:
                     raise
             time.sleep(pause)
         self._away = True
-        found = self._phoenix.annotate(note, now=now)
+        found = self._annotate(note, now=now)
         self._away = False
         return found
+
+    def _annotate(self, note: Note, *, now: bool) -> bool:
+        """Once; a key that is not taken is read anew: it may be another by now."""
+        try:
+            return self._phoenix.annotate(note, now=now)
+        except PhoenixError as error:
+            if not error.locked or self._key is None:
+                raise
+            self._phoenix.use_key(reveal(self._key, refused=True))
+            return self._phoenix.annotate(note, now=now)
 
 
 def _span(verdict_id: str) -> str:
