@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import pytest
 from natix_cascade.errors import DeadlineError, ModelError, PictureError
 from natix_cascade.image import Picture
 from natix_cascade.run.cascade import Cascade
-from natix_cascade.run.events import Event, LevelFinished, LevelStarted, Listeners, PictureFailed, VerdictGiven
+from natix_cascade.run.events import Call, Event, LevelFinished, LevelStarted, Listeners, PictureFailed, VerdictGiven
 from natix_cascade.spec.rules import Agreement, Threshold
 from natix_cascade.testing import ScriptedLevel, ScriptedModel
 
@@ -31,16 +34,69 @@ def test_a_picture_tells_its_way(cascade_of: CascadeOf, grey: Grey) -> None:
     cascade = cascade_of([ScriptedModel("a", 0.5), middle, ScriptedModel("d", 0.5)], listeners=[seen.append])
     verdict = cascade.detect(grey(1))
     assert kinds(seen) == ["LevelStarted", "LevelFinished", "LevelStarted", "LevelFinished", "VerdictGiven"]
-    assert seen[0] == LevelStarted("grey-1", "level-1", ("a",))
-    assert seen[2] == LevelStarted("grey-1", "level-2", ("b", "c"))
     one, two, given = seen[1], seen[3], seen[4]
+    assert isinstance(given, VerdictGiven)
+    assert seen[0] == LevelStarted("grey-1", "level-1", ("a",), given.call)
+    assert seen[2] == LevelStarted("grey-1", "level-2", ("b", "c"), given.call)
     assert isinstance(one, LevelFinished)
     assert isinstance(two, LevelFinished)
-    assert isinstance(given, VerdictGiven)
+    assert one.call == two.call == given.call
     assert (one.picture, one.level, one.exited, one.opinions) == ("grey-1", "level-1", False, verdict.opinions[:1])
     assert (two.level, two.exited, two.opinions) == ("level-2", True, verdict.opinions[1:])
     assert one.latency_ms > 0
     assert given.verdict is verdict
+
+
+def test_where_somebody_listens_each_picture_begins_a_call_of_its_own(cascade_of: CascadeOf, grey: Grey) -> None:
+    seen: list[Event] = []
+    cascade = cascade_of([ScriptedModel("a", 0.9)], listeners=[seen.append])
+    before = time.time()
+    cascade.detect(grey(1))
+    with pytest.raises(PictureError):
+        cascade.detect(b"no picture")
+    calls = [event.call for event in seen if isinstance(event, VerdictGiven | PictureFailed)]
+    assert all(call is not None for call in calls)
+    first, second = calls
+    assert first is not None
+    assert second is not None
+    assert first.id != second.id
+    assert first.trace.trace_id == first.id
+    assert not first.trace.sampled
+    assert before - 0.01 < first.began < time.time() + 0.01
+
+
+def test_a_call_that_begins_here_is_kept_as_often_as_the_listener_says(cascade_of: CascadeOf, grey: Grey) -> None:
+    class Drawing:
+        share = 1.0
+
+        def __init__(self) -> None:
+            self.events: list[Event] = []
+
+        def __call__(self, event: Event) -> None:
+            self.events.append(event)
+
+    drawing = Drawing()
+    cascade_of([ScriptedModel("a", 0.9)], listeners=[drawing, lambda _: None]).detect(grey(1))
+    given = drawing.events[-1]
+    assert isinstance(given, VerdictGiven)
+    assert given.call is not None
+    assert given.call.trace.sampled
+    assert Listeners([drawing]).with_one(lambda _: None).share == 1.0
+    assert Listeners().share == 0.0
+
+
+def test_the_wait_before_a_picture_s_way_is_told(cascade_of: CascadeOf, grey: Grey) -> None:
+    seen: list[Event] = []
+    cascade = cascade_of([ScriptedModel("a", 0.9)], listeners=[seen.append])
+    begun = replace(Call.begin(), began=time.time() - 2.0)
+    runner = cascade._engine().runner
+    asyncio.run(runner.detect(grey(1), call=begun))
+    with pytest.raises(PictureError):
+        asyncio.run(runner.detect(b"no picture", call=begun))
+    given, failed = (event for event in seen if isinstance(event, VerdictGiven | PictureFailed))
+    assert given.call is begun
+    assert 2000 <= given.waited_ms < 30_000
+    assert 2000 <= failed.waited_ms < 30_000
 
 
 def test_until_agreement_is_one_level_with_one_beginning_and_end(cascade_of: CascadeOf, grey: Grey) -> None:
@@ -61,7 +117,8 @@ def test_mode_one_tells_who_is_asked(cascade_of: CascadeOf, grey: Grey) -> None:
         bands={"low": (0.0, 0.5), "high": (0.5, 1.0)},
     )
     cascade_of([ScriptedModel("a", 0.7), level], listeners=[seen.append]).detect(grey(1))
-    assert seen[2] == LevelStarted("grey-1", "level-2", ("high",))
+    assert isinstance(seen[2], LevelStarted)
+    assert (seen[2].level, seen[2].models) == ("level-2", ("high",))
 
 
 def test_a_level_that_only_counts_tells_its_beginning_and_end(cascade_of: CascadeOf, grey: Grey) -> None:

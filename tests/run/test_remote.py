@@ -23,7 +23,7 @@ from natix_cascade.errors import CascadeError, ModelError, TransientModelError
 from natix_cascade.image import Picture
 from natix_cascade.run import crowd
 from natix_cascade.run.bulk import BulkRunner
-from natix_cascade.run.events import BreakerChanged, Event
+from natix_cascade.run.events import BreakerChanged, Call, Event
 from natix_cascade.run.flights import Flights
 from natix_cascade.run.loaded import LoadedCascade
 from natix_cascade.run.options import BreakerOptions, ModelOptions, RunnerOptions
@@ -31,6 +31,7 @@ from natix_cascade.run.runner import Runner
 from natix_cascade.spec.endpoints import Endpoint, Endpoints
 from natix_cascade.testing import ScriptedModel, render_scene, scripted_cascade
 from natix_cascade.testing.chat import PretendedChat, ask_card
+from natix_cascade.trace import TraceContext, new_id
 
 pytest.importorskip("httpx")
 Grey = Callable[[int], Picture]
@@ -94,6 +95,32 @@ def test_evidence_reaches_the_verdict(grey: Grey) -> None:
         verdict = play(lambda: runner.detect(grey(50), explain=True))
         assert opinion(verdict).evidence.text == "reason (written by the model): Cones."
         assert json.loads(json.dumps(verdict.as_dict()))
+
+
+def test_a_server_is_told_whose_span_its_own_belong_to(grey: Grey) -> None:
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    with PretendedChat(0.97) as server, room(server) as runner:
+        name = new_id()
+        call = Call(name, time.time(), TraceContext.of_request(name, parent, "vendor=1"))
+        play(lambda: runner.detect(grey(50), call=call))
+        own = f"00-4bf92f3577b34da6a3ce929d0e0e4736-{call.trace.child('far').span_id}-01"
+        assert set(server.traces) == {(own, "vendor=1")}
+        server.traces.clear()
+        play(lambda: runner.detect(grey(50)))
+        assert set(server.traces) == {("", "")}  # nobody listens, and nobody has begun a trace
+
+
+def test_pictures_under_way_together_keep_their_own_spans(grey: Grey) -> None:
+    calls = [Call.begin(share=index % 2) for index in range(12)]
+
+    async def scene(runner: Runner) -> None:
+        await asyncio.gather(*(runner.detect(grey(50), call=call) for call in calls))
+
+    with PretendedChat(0.97, delay_s=0.01) as server, room(server) as runner:
+        play(lambda: runner.detect(grey(50)))
+        server.traces.clear()
+        play(lambda: scene(runner))
+        assert sorted(server.traces) == sorted((call.trace.child("far").headers()["traceparent"], "") for call in calls)
 
 
 # --- deadlines, cancellation, bounds --------------------------------------------------------------------------------

@@ -145,6 +145,8 @@ def _observed(options: ServeOptions, otlp: str | None, keep_share: float | None)
 
     observe = options.observe
     if keep_share is not None:
+        if not 0 <= keep_share <= 1:
+            fail(f"--keep-share is {keep_share}; wanted is a number from 0 to 1")
         observe = replace(observe, share=keep_share)
     if otlp is not None:
         url = _traces_url(otlp)

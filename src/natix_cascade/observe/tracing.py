@@ -170,7 +170,7 @@ class _Sender:
         why = self._try(spans)
         if why is not None and self._status in _LOCKED and self._references:
             try:
-                self._headers = _headers(self._references)
+                self._headers = _headers(self._references, refused=True)
             except CascadeError as error:
                 return f"{why}; {error}"
             why = self._try(spans)
@@ -293,12 +293,12 @@ class _Outbox:
         return sum(len(spans) for spans, _ in self._held) >= _BATCH or self._bytes >= _BATCH_BYTES
 
 
-def _headers(references: Mapping[str, str]) -> dict[str, str]:
+def _headers(references: Mapping[str, str], *, refused: bool = False) -> dict[str, str]:
     """Headers with their secrets; of ``Bearer env:TOKEN`` only the last word is a reference."""
     found = {}
     for name, given in references.items():
         scheme, _, reference = given.rpartition(" ")
-        found[name] = f"{scheme} {reveal(reference)}".strip()
+        found[name] = f"{scheme} {reveal(reference, refused=refused)}".strip()
     return found
 
 

@@ -111,6 +111,8 @@ class PretendedChat:
         Their pictures, decoded.
     keys : set of str
         Values of the header ``Authorization`` that came.
+    traces : list of (str, str)
+        Headers ``traceparent`` and ``tracestate`` of all requests, empty where there were none.
     under_way, most_under_way, left : int
         Chat requests at this moment, most at a time, and how many clients left before their answer.
     tokens_in, tokens_out : int
@@ -144,6 +146,7 @@ class PretendedChat:
         self.requests: list[dict[str, Any]] = []
         self.pictures: list[NDArray[np.uint8]] = []
         self.keys: set[str] = set()
+        self.traces: list[tuple[str, str]] = []
         self.under_way = self.most_under_way = self.left = 0
         self.tokens_in = self.tokens_out = 0
         self._lock = threading.Lock()
@@ -343,6 +346,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         key = self.headers.get("authorization") or ""
         chat, headers, status = self.server.chat, {}, int(HTTPStatus.OK)
+        chat.traces.append((self.headers.get("traceparent") or "", self.headers.get("tracestate") or ""))
         try:
             reply = chat.reply(method, self.path, json.loads(body) if body else None, key, self._wait)
         except _GoneError:
