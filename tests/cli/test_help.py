@@ -32,6 +32,8 @@ VERBS = [
     ("engines", "plan"),
     ("engines", "render"),
     ("engines", "check"),
+    ("observe",),
+    ("observe", "fiftyone"),
     ("record",),
     ("records",),
     ("records", "import"),

@@ -9,11 +9,12 @@ from typing import Any
 
 from natix_cascade.decide.metrics import accuracy, confusion, mcc
 from natix_cascade.observe.dataset_tree import Example
-from natix_cascade.observe.hard import HARD
+from natix_cascade.observe.hard import HARD, WRONG
 
 __all__ = ["EVALUATION", "Judgement", "arrange", "evaluate", "hard_examples", "save_views"]
 
 EVALUATION = "verdict_eval"
+_METADATA = ("size_bytes", "mime_type", "width", "height", "num_channels")
 _CELLS = {"TP": "true_positive", "FP": "false_positive", "FN": "false_negative", "TN": "true_negative"}
 
 
@@ -87,7 +88,7 @@ _MEANT = {
     "false positives": "The cascade said yes, and it is not so; the hardest first",
     "false negatives": "The cascade said no, and it is so; the hardest first",
     "disagreements": "A model stands against the verdict",
-    "hardest": f"Hardness of {HARD} and more, the hardest first; from 0.5 on the verdict is wrong",
+    "hardest": f"Wrong, degraded, disputed or unsure, the hardest first; from {WRONG} on the verdict is wrong",
     "degraded": "A model that should have answered did not, or time ran out",
 }
 
@@ -120,6 +121,7 @@ def arrange(fo: Any, dataset: Any) -> None:
         "the way": (["hardness", "consensus", "exit_level", "exit_reason", "levels_executed", "degraded"], True),
         "details": (["silent_models", "reasons", "latency_ms", "cost_usd", "gmacs", "cascade", "policy"], False),
         "the picture": (["name", "group", "split", "location", "judged", "verdict_id", "filepath", "sha256"], False),
+        "metadata": ([f"metadata.{name}" for name in _METADATA], False),
     }
     made = [
         fo.SidebarGroupDocument(name=name, paths=paths, expanded=expanded) for name, (paths, expanded) in groups.items()

@@ -1,22 +1,23 @@
-"""How hard a picture was for the cascade: which ones are worth looking at first, and worth learning from."""
+"""How hard a picture was for the cascade, as one number: the order of `hardest`, for tools that sort by numbers."""
 
 from __future__ import annotations
 
 from natix_cascade.decide.verdict import Verdict
+from natix_cascade.observe.hardest import KINDS, kind_of
 
-__all__ = ["HARD", "hardness"]
+__all__ = ["HARD", "WRONG", "hardness"]
 
-HARD = 0.1
-"""From here on a case is hard: known to be wrong, or sure of less than 80 % once disagreement is counted."""
+WRONG = 0.75
+"""From here on the verdict is known to be wrong."""
+HARD = 0.05
+"""From here on a case is hard: wrong, degraded, disputed, or less than 80 % sure."""
 
 
 def hardness(verdict: Verdict, truth: bool | None) -> float:  # noqa: FBT001  # the value, not a flag
-    """How hard a picture was, in [0, 1]; above 0.5 exactly where the verdict is known to be wrong.
+    """How hard a picture was, in [0, 1]: a quarter of the scale for each of `KINDS`, the hardest kind the uppermost.
 
-    With p the probability of the true answer and a the weighted share of opinions for it, ``1 - p * a`` says how far
-    the cascade was from being sure and of one mind. Right answers take the lower half of the scale, wrong ones the
-    upper.
-    Where the truth is not known, the verdict is taken to be right.
+    Within its quarter a wrong verdict stands by its confidence, a disputed one by the share of opinions against it, and
+    the others by how unsure they are.
 
     Parameters
     ----------
@@ -25,7 +26,6 @@ def hardness(verdict: Verdict, truth: bool | None) -> float:  # noqa: FBT001  # 
     truth : bool or None
         What is true; None: unknown.
     """
-    wrong = truth is not None and truth != verdict.detected
-    sure = 1 - verdict.confidence if wrong else verdict.confidence
-    agreed = 1 - verdict.consensus_ratio if wrong else verdict.consensus_ratio
-    return (1 - sure * agreed + wrong) / 2
+    kind = kind_of(verdict, truth)
+    within = {"wrong": verdict.confidence, "disputed": 1 - verdict.consensus_ratio}.get(kind, 1 - verdict.confidence)
+    return (len(KINDS) - 1 - KINDS.index(kind) + within) / len(KINDS)
