@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import threading
 import time
 import uuid
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 from servers import Server
 
 from natix_cascade.decide.verdict import Verdict
-from natix_cascade.errors import MissingExtraError, SpecError
+from natix_cascade.errors import MissingExtraError, SecretError
 from natix_cascade.observe.observation import Observation
 from natix_cascade.observe.options import PhoenixOptions
 from natix_cascade.observe.phoenix.client import PhoenixError
@@ -85,8 +87,43 @@ def test_without_the_client_one_line_says_what_to_install(monkeypatch: pytest.Mo
 def test_a_key_that_cannot_be_read_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
 
-    with pytest.raises(SpecError, match="NO_SUCH_KEY"):
+    with pytest.raises(SecretError, match="NO_SUCH_KEY"):
         PhoenixNotes(PhoenixOptions(url="http://127.0.0.1:6006", api_key="env:NO_SUCH_KEY"), lambda _: None)
+
+
+def test_a_key_that_is_no_longer_taken_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("phoenix.client", reason="needs the extra phoenix")
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            seen.append(self.headers["Authorization"])
+            self.send_response(200 if seen[-1] == "Bearer new" else 401)
+            self.send_header("Content-Length", "11")
+            self.end_headers()
+            self.wfile.write(b'{"data":[]}')
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("A_KEY", "old")
+        notes = PhoenixNotes(
+            PhoenixOptions(url=f"http://127.0.0.1:{server.server_port}", api_key="env:A_KEY"), lambda _: None
+        )
+        with pytest.raises(PhoenixError, match="401"):
+            notes(Observation(score()))
+        monkeypatch.setenv("A_KEY", "new")
+        notes(Observation(score()))
+        notes(Observation(score()))
+        notes.close()
+        server.shutdown()
+        thread.join()
+
+    assert seen == ["Bearer old", "Bearer old", "Bearer old", "Bearer new", "Bearer new"]
 
 
 def test_notes_for_nobody_are_tried_again_and_lost_soon() -> None:
