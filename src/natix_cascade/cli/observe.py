@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from natix_cascade.cli import observe_judge
+from natix_cascade.cli import observe_judge, observe_phoenix
 from natix_cascade.cli.observe_fiftyone import fiftyone
 
 __all__ = ["app"]
@@ -12,3 +12,4 @@ __all__ = ["app"]
 app = typer.Typer(help="What was judged, looked at: in FiftyOne, in Phoenix, by a judge.", no_args_is_help=True)
 app.command("fiftyone")(fiftyone)
 app.add_typer(observe_judge.app, name="judge")
+app.add_typer(observe_phoenix.app, name="phoenix")

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from natix_cascade.errors import MissingExtraError
-from natix_cascade.observe.observation import Observer
+from natix_cascade.observe.observation import Observation, Observer
 from natix_cascade.observe.options import ObserveOptions, TraceOptions
 from natix_cascade.run.events import Event
 
@@ -35,7 +35,12 @@ def observers(options: ObserveOptions, state: Path, tell: Callable[[Event], None
     if (traces := traces_of(options)) is not None:
         from natix_cascade.observe.tracing import Tracer  # noqa: PLC0415  # needs the extra traces
 
-        made.append(Tracer(traces, share=options.share))
+        tracer = Tracer(traces, share=options.share)
+        made.append(tracer)
+        if options.phoenix is not None:
+            from natix_cascade.observe.phoenix.notes import PhoenixNotes  # noqa: PLC0415  # needs the extra phoenix
+
+            made.append(PhoenixNotes(options.phoenix, lambda verdict: tracer(Observation(verdict))))
     if options.judge is not None:
         from natix_cascade.observe.judge.observer import JudgeObserver  # noqa: PLC0415  # only where it is wanted
 
@@ -63,8 +68,8 @@ def check(options: ObserveOptions) -> None:
     ------
     MissingExtraError
         A package is missing.
-    SpecError
-        The judge has no name, or no rubric.
+    CascadeError
+        The judge has no name or no rubric, or Weave's project is none.
     """
     if traces_of(options) is not None and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
         raise MissingExtraError("traces need OpenTelemetry's exporter: pip install 'natix-cascade[traces]'")
@@ -74,6 +79,12 @@ def check(options: ObserveOptions) -> None:
 
         model_of(options.judge)
         load_rubric(options.judge.rubric)
+    if options.weave is not None:
+        from natix_cascade.observe import weave  # noqa: PLC0415  # only where it is wanted
+
+        weave.check(options.weave)
+    if options.phoenix is not None and not _is_installed("phoenix.client"):
+        raise MissingExtraError("Phoenix needs its client: pip install 'natix-cascade[phoenix]'")
 
 
 def _is_installed(module: str) -> bool:

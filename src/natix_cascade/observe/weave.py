@@ -21,7 +21,7 @@ from natix_cascade.observe.weave_api import TraceServer, UnreachableError
 from natix_cascade.observe.weave_delivery import Delivery
 from natix_cascade.run.events import FeedbackGiven, PictureFailed, ScoreGiven, VerdictGiven
 
-__all__ = ["WeaveLog"]
+__all__ = ["WeaveLog", "check"]
 
 _KEY: Final = "WANDB_API_KEY"
 _MOST: Final = 256  # that wait here; more of them wait, and then are dropped, in the hub's queue
@@ -62,7 +62,7 @@ class WeaveLog:
     name = "weave"
 
     def __init__(self, options: WeaveOptions) -> None:
-        _check(options)
+        check(options)
         self._options = options
         self._waiting: deque[Observation] = deque()
         self._changed = threading.Condition()
@@ -202,7 +202,16 @@ class WeaveLog:
         return found["url"], found["project"]
 
 
-def _check(options: WeaveOptions) -> None:
+def check(options: WeaveOptions) -> None:
+    """Refuse what cannot work.
+
+    Raises
+    ------
+    MissingExtraError
+        A package is missing.
+    CascadeError
+        The project's name is none, or there is no key.
+    """
     if importlib.util.find_spec("httpx") is None:
         raise MissingExtraError("Weave needs one more package: pip install 'natix-cascade[serve]'")
     if options.url is None and importlib.util.find_spec("weave") is None:
@@ -211,7 +220,7 @@ def _check(options: WeaveOptions) -> None:
         raise CascadeError(
             f"Weave's project is {options.project!r}; with a server of one's own (url) it is written ENTITY/PROJECT"
         )
-    if _key(options) is None and options.url is None:
+    if options.url is None and options.api_key is None and not os.environ.get(_KEY):
         raise CascadeError(f"Weave needs a key: set the variable {_KEY}, or name one in [observe.weave] api_key")
 
 
