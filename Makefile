@@ -133,10 +133,11 @@ train: $(TRAIN_VENV)/.train ## Train and package the shipped models from MANIFES
 	$(TRAIN_VENV)/bin/python -m natix_cascade.learn train $(MANIFEST)
 	$(TRAIN_VENV)/bin/python -m natix_cascade.learn package $(MANIFEST)
 
-docs: $(VENV)/.dev ## Write the JSON schemas that editors use, and the pages of the catalogue and of its rates
+docs: $(VENV)/.dev ## Write the JSON schemas that editors use, the pages of the catalogue and of its rates, and the Grafana dashboards
 	$(BIN)/natix-cascade spec schema --out docs/reference/schema
 	$(BIN)/python tools/catalogue_page.py
 	$(BIN)/python tools/gpu_page.py
+	$(BIN)/python tools/dashboards.py
 
 clean: ## Remove what the verbs made
 	rm -rf $(VENV) $(TRAIN_VENV) $(MINER_VENV) $(VLLM_VENV) $(OBSERVE_VENV) $(PHOENIX_VENV) $(FIFTYONE_VENV) demo-out rehearsal .pytest_cache .mypy_cache .ruff_cache .hypothesis

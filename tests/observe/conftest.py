@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-for folder in ("serve", "observe"):  # for service_process.py and servers.py: test folders are not packages
+for folder in (
+    "secrets",
+    "serve",
+    "observe/judge",
+    "observe",
+):  # for servers.py: test folders are no packages
     sys.path.insert(0, str(Path(__file__).parents[1] / folder))
 
 import servers  # noqa: E402  # found by the lines above

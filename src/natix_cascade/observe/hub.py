@@ -15,7 +15,7 @@ __all__ = ["Hub"]
 
 _log = logging.getLogger("natix_cascade.observe")
 _SAID_S = 60.0  # between two lines about the same observer
-_MOST_WITH_PICTURES = 64
+_MOST_WITH_PICTURES = 256  # some 25 MB
 
 
 class Hub:

@@ -11,13 +11,13 @@ from natix_cascade.image import Limits, Picture
 from natix_cascade.image.source import Source
 from natix_cascade.observe.observation import Kept, Observation
 from natix_cascade.observe.options import ObserveOptions
-from natix_cascade.observe.sampling import Sampler, drawn
+from natix_cascade.observe.sampling import Allowance, Sampler, drawn, is_remarkable
 from natix_cascade.observe.shown import as_shown
 from natix_cascade.run.events import Call, Event, LevelFinished, LevelStarted, PictureFailed, VerdictGiven
 
 __all__ = ["Keeper"]
 
-_MOST_PICTURES = 8  # that wait to be encoded
+_MOST_PICTURES = 32  # that wait to be encoded
 _log = logging.getLogger("natix_cascade.observe")
 
 
@@ -29,15 +29,28 @@ class Keeper:
     options : ObserveOptions
         What is kept, and who wants to see pictures.
     hand : callable
-        Takes observations; must not block. Called from several threads.
+        Takes observations; must not block, but may a little where they have a picture: those come from a thread of
+        their own. Called from several threads.
+    dropped : callable
+        Told ``pictures`` for each picture that somebody wanted to see and there was no time to encode.
+    workers : int
+        Processes that share the judge's pace.
     limits : Limits
         What a picture may be.
     """
 
     def __init__(
-        self, options: ObserveOptions, hand: Callable[[Observation], None], *, limits: Limits | None = None
+        self,
+        options: ObserveOptions,
+        hand: Callable[[Observation], None],
+        *,
+        dropped: Callable[[str], None] = lambda _: None,
+        workers: int = 1,
+        limits: Limits | None = None,
     ) -> None:
-        self._options, self._hand = options, hand
+        self._options, self._hand, self._dropped = options, hand, dropped
+        pace = options.judge.per_minute / 60 / workers if options.judge is not None else 0.0
+        self._drawn, self._remarkable = Allowance(pace), Allowance(pace / 2)  # more would be encoded for nothing
         self._sampler = Sampler(options.share, options.remarkable_per_s)
         self._limits = limits or Limits()
         self._pictures = ThreadPoolExecutor(1, thread_name_prefix="natix-keep")
@@ -75,11 +88,12 @@ class Keeper:
         if judge is None:
             return False
         if kept == "chance" and event.call is not None:
-            return drawn(event.call.id, self._options.share * judge.share)
-        return judge.remarkable
+            return drawn(event.call.id, self._options.share * judge.share) and self._drawn.take()
+        return judge.remarkable and is_remarkable(event) and self._remarkable.take()
 
     def _with_picture(self, event: VerdictGiven, source: Source | Picture, kept: Kept) -> None:
         if not self._room.acquire(blocking=False):
+            self._dropped("pictures")
             self._hand(Observation(event, kept))
             return
 

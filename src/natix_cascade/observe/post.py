@@ -18,6 +18,7 @@ __all__ = ["Inbox", "Post"]
 
 _BUFFER = 4 * 1024 * 1024  # the system may give less
 _MOST = 8 * 1024 * 1024
+_PATIENCE_S = 1.0
 
 
 class Post:
@@ -28,28 +29,36 @@ class Post:
     address : Path
         Of the inbox's socket; it need not be there yet, or any more.
     dropped : callable
-        Called for each observation that could not be sent.
+        Called for each observation, or its picture, that could not be sent.
     """
 
     def __init__(self, address: Path, dropped: Callable[[], None]) -> None:
         self._address, self._dropped = str(address), dropped
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+        self._hasty, self._patient = _socket(0.0), _socket(_PATIENCE_S)
 
     def __call__(self, observation: Observation) -> None:
-        """Send it, or drop it."""
+        """Send it, or drop it; never waits, except for room for a picture, which comes from a thread of its own."""
         try:
-            self._socket.sendto(encode(observation), self._address)
+            if observation.picture is None:
+                self._hasty.sendto(encode(observation), self._address)
+            else:
+                self._patient.sendto(encode(observation), self._address)
         except OSError:  # full, too long, nobody there
+            self._dropped()
             if observation.picture is not None:
                 self(Observation(observation.event, observation.kept))
-            else:
-                self._dropped()
 
     def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
+        """Close the sockets."""
+        self._hasty.close()
+        self._patient.close()
+
+
+def _socket(timeout_s: float) -> socket.socket:
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    found.settimeout(timeout_s)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+    return found
 
 
 class Inbox:

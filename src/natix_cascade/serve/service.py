@@ -86,6 +86,8 @@ class Service:
     rates: Rates = field(init=False)
     _shared: SharedBreakers | None = None
     _shared_of: int = 0
+    _keeper: Keeper | None = None
+    _post: Post | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _batches: asyncio.Semaphore = field(init=False)
     _freed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -105,8 +107,10 @@ class Service:
         if self.options.observe.log.verdicts_per_s:
             yield VerdictLines(self.options.observe.log)
         if self.observer is not None:
-            post = Post(self.observer, functools.partial(self.metrics.dropped, "post"))
-            yield Keeper(self.options.observe, post)
+            workers = self.options.workers or 1
+            self._post = Post(self.observer, functools.partial(self.metrics.dropped, "post"))
+            self._keeper = Keeper(self.options.observe, self._post, dropped=self.metrics.dropped, workers=workers)
+            yield self._keeper
 
     @property
     def full(self) -> bool:
@@ -139,6 +143,9 @@ class Service:
         if self._shared is not None:
             await self._shared.stop()
         await self.engine.stop(self.options.drain_s)
+        if self._keeper is not None and self._post is not None:
+            await asyncio.to_thread(self._keeper.close)
+            self._post.close()
         await self.rates.close()
         await asyncio.to_thread(self.store.close)
 
