@@ -24,6 +24,11 @@ _EXTRAS = {
     "vault": ("hvac",),
     "torch": ("torch", "transformers", "safetensors", "ensemble_boxes"),
     "place": ("ortools",),
+    "traces": ("opentelemetry.exporter.otlp.proto.http", "opentelemetry.sdk", "requests"),
+    "phoenix": ("phoenix.client",),
+    "weave": ("weave",),
+    "fiftyone": ("fiftyone",),
+    "gpu-metrics": ("pynvml",),
     "train": ("torch", "onnx", "efficientnet_lite_pytorch"),
 }
 
