@@ -128,11 +128,18 @@ def _verdict() -> str:
     return f"{'yes' if verdict else 'no'}, {verdict.confidence:.0%} sure, in {took:.0f} ms"
 
 
-def _extras() -> str:
+def _is_here(module: str) -> bool:
     import importlib.util
 
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it lies in
+        return False
+
+
+def _extras() -> str:
     said = []
     for extra, modules in _EXTRAS.items():
-        here = all(importlib.util.find_spec(module) for module in modules)
+        here = all(map(_is_here, modules))
         said.append(f"{extra}: {'installed' if here else f'pip install natix-cascade[{extra}]'}")
     return ", ".join(said)
