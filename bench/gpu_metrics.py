@@ -25,13 +25,14 @@ _PAGES = 200
 _FIELDS = "index,memory.used,memory.total,utilization.gpu,power.draw"
 
 
-def _work(over: threading.Event) -> None:
+def _work(begun: threading.Event, over: threading.Event) -> None:
     import torch
 
     one = torch.randn(8192, 8192, device="cuda:0", dtype=torch.bfloat16)
     while not over.is_set():
         one @ one
         torch.cuda.synchronize()
+        begun.set()
 
 
 def main() -> int:
@@ -39,10 +40,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", action="store_true", help="let GPU 0 compute meanwhile")
     options = parser.parse_args()
-    over = threading.Event()
+    begun, over = threading.Event(), threading.Event()
     if options.work:
-        threading.Thread(target=_work, args=(over,), daemon=True).start()
-        time.sleep(5)
+        threading.Thread(target=_work, args=(begun, over), daemon=True).start()
+        begun.wait(120)
+        time.sleep(2)  # the driver's figure is of the last moment
     registry = CollectorRegistry()
     registry.register(Gpus(patience_s=20))  # the first page waits for the driver: its time is of interest
     took = []

@@ -83,7 +83,11 @@ def test_each_gpu_is_shown(stub: NvmlStub) -> None:
     with Reader(stub.env, 10, 60) as reader:
         assert sorted(reader.page()[1]) == sorted(GPU_0 + GPU_1)
         stub.does("plain")
-        assert sorted(reader.page()[1]) == sorted(GPU_0[:2] + GPU_1[:2])
+        used = [  # 61 and 11 GiB
+            'cascade_gpu_memory_bytes{gpu_id="0"} 6.5498251264e+10',
+            'cascade_gpu_memory_bytes{gpu_id="1"} 1.1811160064e+10',
+        ]
+        assert sorted(reader.page()[1]) == sorted([*used, GPU_0[1], GPU_1[1]])
         stub.does("one")
         assert sorted(reader.page()[1]) == sorted(GPU_0)
         stub.does("well")

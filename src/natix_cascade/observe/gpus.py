@@ -27,8 +27,19 @@ _WHAT: Final = {
     "utilization_ratio": "Share of the last moment in which the GPU computed",
     "power_watts": "Power that the GPU draws, in watts",
 }
+
+
+def _used(nvml: Any, gpu: Any) -> float:
+    """As nvidia-smi counts: without what the driver keeps for itself, where it tells the two apart."""
+    try:
+        found = nvml.nvmlDeviceGetMemoryInfo(gpu, version=nvml.nvmlMemory_v2).used
+    except (nvml.NVMLError, TypeError, AttributeError):  # an older driver, or an older package
+        found = nvml.nvmlDeviceGetMemoryInfo(gpu).used
+    return float(found)
+
+
 _QUESTIONS: Final[dict[str, Callable[[Any, Any], float]]] = {
-    "memory_bytes": lambda nvml, gpu: nvml.nvmlDeviceGetMemoryInfo(gpu).used,
+    "memory_bytes": _used,
     "memory_total_bytes": lambda nvml, gpu: nvml.nvmlDeviceGetMemoryInfo(gpu).total,
     "utilization_ratio": lambda nvml, gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100,
     "power_watts": lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
