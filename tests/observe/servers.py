@@ -19,6 +19,7 @@ from typing import NoReturn
 
 import pytest
 
+from natix_cascade.observe.phoenix import program as phoenix_program
 from natix_cascade.rehearse.server_process import HOST, ServerProcess, free_port
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -75,18 +76,13 @@ def alertmanager(folder: Path, config: str, files: Mapping[str, str] | None = No
 @contextmanager
 def phoenix(folder: Path) -> Iterator[Server]:
     """Run Arize Phoenix with an empty SQLite; spans go to ``{url}/v1/traces``."""
-    program = _named("NATIX_CASCADE_PHOENIX", "the phoenix program", "phoenix")
+    python = phoenix_program.find_python(_named("NATIX_CASCADE_PHOENIX", "the phoenix program", "phoenix"))
     port = free_port()
-    variables = {
-        "PHOENIX_WORKING_DIR": str(_made(folder / "phoenix")),
-        "PHOENIX_PORT": str(port),
-        "PHOENIX_GRPC_PORT": str(free_port()),
-    }
-    command = [str(Path(program).with_name("python")), str(TOOLS / "phoenix_server.py")]
+    variables = phoenix_program.environment(_made(folder / "phoenix"), port=port, grpc_port=free_port())
     yield from _run(
         ServerProcess(
             "phoenix",
-            command,
+            phoenix_program.command(python, ends_with_us=True),
             port=port,
             log=folder / "log",
             environment=_without_paths(variables),
