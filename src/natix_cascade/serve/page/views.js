@@ -17,6 +17,7 @@ let minutes = WINDOWS[0];
 let latest = null; // {data, minutes}
 let asked = 0;
 let failures = 0;
+let arriving = false; // by its address: what loads above may push it away once more
 let timer = null;
 
 const tab = (name) => $(`tab-${name}`);
@@ -66,6 +67,8 @@ async function poll() {
     $("views-body").hidden = false;
     $("views-body").classList.remove("stale");
     showViews();
+    if (arriving) $("views").scrollIntoView();
+    arriving = false;
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     if (mine !== asked) return;
@@ -114,6 +117,7 @@ function follow() {
   for (const input of document.getElementsByName("window")) input.checked = Number(input.value) === minutes;
   choose(found[1]);
   $("views").scrollIntoView();
+  arriving = true;
   return true;
 }
 
