@@ -177,7 +177,7 @@ def _quality(span: Span, hour: Span, ever: Span) -> dict[str, Any]:
     tenths = _tenths(ever)
     counted = sum(one["verdicts"] for one in tenths)
     apart = sum(abs(one["said"] - one["true"]) * one["verdicts"] for one in tenths)
-    scores = {outcome: count for (outcome,), count in span.by("cascade_judge_scores_total", "outcome").items() if count}
+    scores = {outcome: count for (outcome,), count in span.by("cascade_judge_scores_total", "outcome").items()}
     longer = hour.seconds >= _LONGER * span.seconds  # else it would be compared with itself
     exits = [each.by("cascade_verdicts_total", "level") for each in (span, hour)]
     return {

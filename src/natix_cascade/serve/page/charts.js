@@ -166,7 +166,7 @@ export class LineChart {
   line(i) {
     const points = this.series(i).map((value, k) => [this.x(this.at[k]), known(value) ? this.y(value) : null]);
     const [drawn, alone] = strokes(points);
-    const filled = drawn && this.lines.length === 1 && points.every(([, y]) => y !== null);
+    const filled = drawn && this.lines.length === 1 && this.steps[0] === 0 && points.every(([, y]) => y !== null);
     const floor = HEIGHT - BOTTOM;
     return [
       filled && s("path", { class: "fill", d: `${drawn}L${points[points.length - 1][0].toFixed(1)} ${floor}L${points[0][0].toFixed(1)} ${floor}z` }),

@@ -42,10 +42,10 @@ export function tile(title, name, value, write, note, why) {
 /** Tiles, as many in a row as divide them. */
 export const tiles = (...all) => h("dl", { class: `tiles many n${all.length}` }, all);
 
-/** Bars for the shares of a whole: rows are `{name, share, note}`. */
+/** Bars for the shares of a whole: rows are `{name, label, share, note}`. */
 export function bars(title, rows, why) {
   const row = (one) =>
-    h("li", { "data-name": one.name }, h("span", { class: "name" }, one.name), h("span", { class: "bar share", "--p": String(one.share), "aria-hidden": "true" }, h("span", { class: "bar-fill" })), h("span", { class: "value" }, h("b", {}, figure(one.share, percent)), one.note && h("span", { class: "soft" }, one.note)));
+    h("li", { "data-name": one.name }, h("span", { class: "name" }, one.label), h("span", { class: "bar share", "--p": String(one.share), "aria-hidden": "true" }, h("span", { class: "bar-fill" })), h("span", { class: "value" }, h("b", {}, figure(one.share, percent)), one.note && h("span", { class: "soft" }, one.note)));
   return h("div", { class: "shares" }, h("h3", {}, title), rows.length ? h("ul", {}, rows.map(row)) : h("p", { class: "soft small" }, why));
 }
 

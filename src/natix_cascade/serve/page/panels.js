@@ -9,8 +9,12 @@ const NO_PICTURE = "no picture in these minutes";
 const NO_TRUTH = "nobody has told the truth yet";
 const BREAKERS = { closed: ["good", "answering"], half_open: ["wait", "being tried again"], open: ["bad", "left alone"] };
 
+const ERRORS = { picture: ["unreadable picture"], deadline: ["out of time", "out of time"], model: ["by a model", "by models"], other: ["other", "others"] };
+
 const many = (number, one, more = `${one}s`) => `${count(number)} ${number === 1 ? one : more}`;
 const sum = (counts) => Object.values(counts).reduce((all, each) => all + each, 0);
+/** Shares of what was counted at all. */
+const parts = (counts) => Object.fromEntries(Object.entries(counts).filter(([, number]) => number).map(([name, number]) => [name, number / sum(counts)]));
 const known = (value) => value !== null && value !== undefined;
 
 /** A number on an axis. */
@@ -23,7 +27,7 @@ const sureness = (all) => (Math.min(1, ...all) < 0.5 ? [0, 0.25, 0.5, 0.75, 1] :
 function rows(shares, note = () => null) {
   const rank = (name) => (words.levels || []).indexOf(name) + 1 || Infinity;
   const byRank = ([a, x], [b, y]) => (rank(a) === rank(b) ? y - x : rank(a) - rank(b));
-  return Object.entries(shares).sort(byRank).map(([name, part]) => ({ name, share: part, note: note(part) }));
+  return Object.entries(shares).sort(byRank).map(([name, part]) => ({ name, label: name.replaceAll("_", " "), share: part, note: note(part) }));
 }
 
 function overview() {
@@ -35,9 +39,9 @@ function overview() {
   const work = h("p", { class: "soft small" });
   const update = (data, minutes) => {
     const { overview: now } = data.views;
-    const kinds = Object.entries(now.errors).map(([kind, number]) => `${count(number)} ${kind}`);
+    const kinds = Object.entries(now.errors).map(([kind, number]) => many(number, ...(ERRORS[kind] || [kind, kind])));
     const refused = sum(now.rejected);
-    const by = (parts) => rows(parts, (part) => count(Math.round(part * now.verdicts)));
+    const by = (shares) => rows(shares, (part) => count(Math.round(part * now.verdicts)));
     top.replaceChildren(
       tiles(
         tile("Verdicts a second", "overview.per_s", now.per_s, rate, `${count(now.verdicts)} in all`),
@@ -52,7 +56,7 @@ function overview() {
     below.replaceChildren(
       bars("Where pictures were answered", by(now.exits), `There was ${NO_VERDICT}.`),
       bars("Why there", by(now.reasons), `There was ${NO_VERDICT}.`),
-      refused ? bars("Refused before their picture was decoded", rows(Object.fromEntries(Object.entries(now.rejected).map(([why, number]) => [why, number / refused])), (part) => count(Math.round(part * refused)))) : "",
+      refused ? bars("Refused before their picture was decoded", rows(parts(now.rejected), (part) => count(Math.round(part * refused)))) : "",
     );
     work.textContent = now.at_work.map((one) => `At work: ${one.cascade} with policy ${one.policy}.`).join(" ");
   };
@@ -100,7 +104,11 @@ function quality() {
     const { quality: now } = data.views;
     const { feedback, calibration, hour, judge } = now;
     const before = (name, write) => (hour && known(hour[name]) ? `${write(hour[name])} over ${Math.round(hour.seconds / 60)} min` : "nothing longer to compare with");
-    const promise = (name, write) => (known(feedback.promised[name]) ? `promised: at least ${write(feedback.promised[name])}` : "the policy promises none");
+    const promise = (name, write) => {
+      const promised = feedback.promised[name];
+      if (!known(promised)) return "the policy promises none";
+      return feedback[name] < promised ? h("span", { class: "short" }, `below the promised ${write(promised)}`) : `promised: at least ${write(promised)}`;
+    };
     const truths = `The truth of ${many(feedback.verdicts, "verdict")} was told since the start.`;
     top.replaceChildren(
       tiles(
@@ -120,7 +128,7 @@ function quality() {
       ? `${truths} What was said and what is true lie ${percent(calibration.error)} apart on average; on the line they would be the same.`
       : "Nobody has told the truth yet. \u201cIs it true?\u201d under a picture takes it, and so does POST /v1/feedback.";
     const asked = sum(judge.outcomes);
-    judged.replaceChildren(bars("What the judge did", rows(Object.fromEntries(Object.entries(judge.outcomes).map(([outcome, number]) => [outcome, number / asked])), (part) => count(Math.round(part * asked))), "The judge was asked about no verdict in these minutes."));
+    judged.replaceChildren(bars("What the judge did", rows(parts(judge.outcomes), (part) => count(Math.round(part * asked))), "The judge was asked about no verdict in these minutes."));
   };
   const calibration = h("div", { class: "calibration" }, h("h3", {}, "Calibration: said against true"), h("div", { class: "pair" }, diagram, h("div", {}, tenths.node, calibrated)));
   return { nodes: [top, h("div", { class: "charts" }, sure.node, yes.node, judged), calibration], update };
