@@ -34,7 +34,9 @@ _MOST_BYTES = 250_000
 def main(arguments: Sequence[str] | None = None) -> None:
     """Start, send for some minutes, take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=11.0, help="of pictures; drift needs more than twice the window of 5")
+    parser.add_argument(
+        "--minutes", type=float, default=11.0, help="of pictures; drift needs more than twice the window of 5"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
     given = parser.parse_args(arguments)
     sys.path.insert(0, str(ROOT / "tests" / "browser"))
