@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from natix_cascade.decide import metrics as arithmetic
 from natix_cascade.errors import PictureError
@@ -126,6 +128,74 @@ def test_without_any_verdict_nothing_is_made_up(metrics: Metrics, clock: Clock) 
     assert found["series"] == {}
 
 
+def test_counters_that_stand_at_0_are_no_truth(metrics: Metrics, clock: Clock) -> None:
+    history = history_of(metrics.together, clock)
+    for answer in ("yes", "no"):
+        metrics._child(metrics._feedback, answer, answer)
+    metrics._child(metrics._scores, "scored")
+    quality = history.shown(5)["views"]["quality"]
+    assert quality["feedback"] == {"verdicts": 0, "accuracy": None, "mcc": None, "promised": {}}
+    assert set(quality["judge"]["outcomes"].values()) == {0}
+
+
+def test_drift_is_told_only_where_there_is_a_longer_time_to_compare_with(metrics: Metrics, clock: Clock) -> None:
+    history = history_of(metrics.together, clock)
+    metrics(VerdictGiven(YES))
+    clock.now += 300
+    quality = history.shown(5)["views"]["quality"]
+    assert (quality["exit_shift"], quality["hour"]) == (None, None)  # 0 would mean: as ever
+    history.tick()
+    metrics(VerdictGiven(NO))
+    clock.now += 300
+    quality = history.shown(5)["views"]["quality"]
+    assert quality["exit_shift"] == pytest.approx(0.5)
+    assert quality["yes_ratio"] == 0
+    assert quality["hour"]["yes_ratio"] == pytest.approx(0.5)
+    assert quality["hour"]["seconds"] == 600
+
+
+def test_gpus_are_sorted_by_number_and_may_be_silent(clock: Clock) -> None:
+    registry = CollectorRegistry()
+    memory = Gauge("cascade_gpu_memory_bytes", "", ["gpu_id"], registry=registry)
+    power = Gauge("cascade_gpu_power_watts", "", ["gpu_id"], registry=registry)
+    for gpu in range(11):
+        memory.labels(str(gpu)).set(gpu * 2**30)
+    power.labels("3").set(250)
+    gpus = history_of(lambda: registry, clock).shown(5)["views"]["gpus"]
+    assert [gpu["gpu_id"] for gpu in gpus] == [str(gpu) for gpu in range(11)]
+    assert gpus[3]["power_watts"] == 250
+    assert gpus[10] == {
+        "gpu_id": "10",
+        "memory_bytes": 10 * 2**30,
+        "memory_total_bytes": None,
+        "utilization": None,
+        "power_watts": None,
+    }
+
+
+def test_it_is_read_while_it_is_written(clock: Clock) -> None:
+    registry = CollectorRegistry()
+    counter = Counter("cascade_verdicts", "", ["level"], registry=registry)
+    history = history_of(lambda: registry, clock)
+
+    def write() -> None:
+        for number in range(400):
+            counter.labels(f"level-{number}").inc()
+            clock.now += 10
+            history.tick()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(write)
+            while not writing.done():
+                history.shown(60)
+            writing.result()
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_lines_over_time_and_a_bounded_memory(metrics: Metrics, clock: Clock) -> None:
     history = history_of(metrics.together, clock)
     for _ in range(1000):
@@ -133,13 +203,16 @@ def test_lines_over_time_and_a_bounded_memory(metrics: Metrics, clock: Clock) ->
         clock.now += 10
         history.tick()
         history.tick()  # too early: not taken
-    lines = history.shown(5)["series"]
+    lines = history.shown(60)["series"]
     assert len(history._rows) == 361
     assert 50 <= len(lines["at"]) <= 72
     assert lines["at"][-1] == clock.now
     assert lines["at"][0] is not None
     assert lines["at"][0] > clock.now - 3700
     assert all(rate == pytest.approx(0.1) for rate in lines["per_s"])
+    for minutes in (5, 15):
+        at = history.shown(minutes)["series"]["at"]
+        assert at == [clock.now - 10 * step for step in reversed(range(6 * minutes + 1))]
 
 
 def test_a_counter_that_began_anew_is_no_negative_rate(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,8 @@ class History:
 
     def __init__(self, read: Callable[[], CollectorRegistry], clock: Callable[[], float] = time.time) -> None:
         self._read, self._clock = read, clock
-        self._columns: dict[Any, int] = {}
+        self._columns: dict[tuple[str, Any], int] = {}
+        self._names: list[tuple[str, Any]] = []  # of the columns; grows while another thread reads it
         self._rows: deque[tuple[float, NDArray[np.float64]]] = deque(maxlen=round(_KEPT_S / _STEP_S) + 1)
 
     def tick(self) -> None:
@@ -45,24 +46,32 @@ class History:
             self._rows.append((now, self._row(_samples(self._read()))))
 
     def shown(self, minutes: float) -> dict[str, Any]:
-        """The five views of the last minutes, and lines over the time that is kept.
+        """The five views of the last minutes, and lines over them.
 
         Parameters
         ----------
         minutes : float
-            How far back the figures go.
+            How far back figures and lines go.
+
+        Returns
+        -------
+        dict
+            ``at``, seconds since 1970; ``seconds`` that the figures are of, fewer where it has not run that long;
+            ``views`` and ``series``.
         """
         now, present = self._clock(), _samples(self._read())
         rows = list(self._rows)
+        recent = [row for row in rows if row[0] >= now - minutes * 60 - _STEP_S]
         span, hour = (self._span(now, present, seconds) for seconds in (minutes * 60, _KEPT_S))
         ever = Span({}, present, max(now - rows[0][0], 1.0) if rows else 1.0)
-        step = max(1, (len(rows) - 1) // _POINTS)
-        chosen = rows[::-1][::step][::-1]  # the latest is among them
+        step = max(1, (len(recent) - 1) // _POINTS)
+        chosen = recent[::-1][::step][::-1]  # the latest is among them
         spans = (
             (until, Span(self._samples(before), self._samples(after), until - since))
             for (since, before), (until, after) in itertools.pairwise(chosen)
         )
         return {
+            "at": now,
             "seconds": round(span.seconds, 1),
             "views": views(span, hour, ever),
             "series": series(spans),
@@ -77,21 +86,26 @@ class History:
         return Span(self._samples(before[1]), present, max(now - before[0], 1.0))
 
     def _row(self, samples: Samples) -> NDArray[np.float64]:
-        for key in samples:
-            self._columns.setdefault(key, len(self._columns))
-        row = np.full(len(self._columns), np.nan)
-        row[[self._columns[key] for key in samples]] = list(samples.values())
+        values = {(name, pairs): value for name, found in samples.items() for pairs, value in found.items()}
+        for key in values.keys() - self._columns.keys():
+            self._columns[key] = len(self._names)
+            self._names.append(key)
+        row = np.full(len(self._names), np.nan)
+        row[[self._columns[key] for key in values]] = list(values.values())
         return row
 
     def _samples(self, row: NDArray[np.float64]) -> Samples:
-        known = zip(self._columns, row.tolist(), strict=False)  # the columns of then come first
-        return {key: value for key, value in known if value == value}  # noqa: PLR0124  # not NaN
+        found: dict[str, dict[Any, float]] = {}
+        for (name, pairs), value in zip(self._names, row.tolist(), strict=False):  # the columns of then come first
+            if value == value:  # noqa: PLR0124  # not NaN
+                found.setdefault(name, {})[pairs] = value
+        return found
 
 
 def _samples(registry: CollectorRegistry) -> Samples:
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in registry.collect()
-        if family.name.startswith(_OURS)
-        for sample in family.samples
-    }
+    found: dict[str, dict[Any, float]] = {}
+    for family in registry.collect():
+        if family.name.startswith(_OURS):
+            for sample in family.samples:
+                found.setdefault(sample.name, {})[tuple(sorted(sample.labels.items()))] = sample.value
+    return found

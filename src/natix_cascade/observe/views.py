@@ -14,11 +14,12 @@ from natix_cascade.decide.metrics import mcc
 
 __all__ = ["Samples", "Span", "series", "views"]
 
-Samples = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
-"""Value by the metric's name and its labels, sorted by name."""
+Samples = Mapping[str, Mapping[tuple[tuple[str, str], ...], float]]
+"""Value by the metric's name and then by its labels, sorted by name."""
 
 _QUANTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 _STATES: Final = ("closed", "half_open", "open")
+_LONGER: Final = 2.0  # than the span, so that comparing with it says anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,13 @@ class Span:
     def by(self, name: str, *labels: str, **wanted: str) -> dict[tuple[str, ...], float]:
         """Increase of a counter by labels, summed over all others; `wanted` are labels with their values."""
         found: dict[tuple[str, ...], float] = {}
-        for (other, pairs), value in self.now.items():
-            if other != name:
-                continue
+        before = self.before.get(name, {})
+        for pairs, value in self.now.get(name, {}).items():
             has = dict(pairs)
             if any(has.get(label) != each for label, each in wanted.items()):
                 continue
             key = tuple(has.get(label, "") for label in labels)
-            found[key] = found.get(key, 0.0) + _grown(self.before.get((other, pairs), 0.0), value)
+            found[key] = found.get(key, 0.0) + _grown(before.get(pairs, 0.0), value)
         return found
 
     def sum(self, name: str, **wanted: str) -> float:
@@ -66,10 +66,9 @@ class Span:
     def gauge(self, name: str, *labels: str) -> dict[tuple[str, ...], float]:
         """Present values of a gauge by labels, the largest of each."""
         found: dict[tuple[str, ...], float] = {}
-        for (other, pairs), value in self.now.items():
-            if other == name:
-                key = tuple(dict(pairs).get(label, "") for label in labels)
-                found[key] = max(found.get(key, value), value)
+        for pairs, value in self.now.get(name, {}).items():
+            key = tuple(dict(pairs).get(label, "") for label in labels)
+            found[key] = max(found.get(key, value), value)
         return found
 
 
@@ -113,6 +112,7 @@ def series(spans: Iterable[tuple[float, Span]]) -> dict[str, list[float | None]]
                 span.sum("cascade_total_errors_total"), verdicts + span.sum("cascade_total_errors_total")
             ),
             **quantiles,
+            "yes_ratio": _ratio(span.sum("cascade_roadwork_detected_total"), verdicts),
             "disputed_ratio": _ratio(span.sum("cascade_disputed_verdicts_total"), verdicts),
             "degraded_ratio": _ratio(span.sum("cascade_degraded_verdicts_total"), verdicts),
             "confidence": span.mean("cascade_confidence"),
@@ -172,28 +172,39 @@ def _models(span: Span) -> list[dict[str, Any]]:
 
 
 def _quality(span: Span, hour: Span, ever: Span) -> dict[str, Any]:
-    verdicts = span.sum("cascade_verdicts_total")
     told = ever.by("cascade_feedback_total", "answer", "truth")
     tp, fp, fn, tn = (told.get(key, 0.0) for key in (("yes", "yes"), ("yes", "no"), ("no", "yes"), ("no", "no")))
     tenths = _tenths(ever)
     counted = sum(one["verdicts"] for one in tenths)
     apart = sum(abs(one["said"] - one["true"]) * one["verdicts"] for one in tenths)
     scores = {outcome: count for (outcome,), count in span.by("cascade_judge_scores_total", "outcome").items()}
+    longer = hour.seconds >= _LONGER * span.seconds  # else it would be compared with itself
+    exits = [each.by("cascade_verdicts_total", "level") for each in (span, hour)]
     return {
-        "confidence": span.mean("cascade_confidence"),
-        "agreement": span.mean("cascade_agreement_ratio"),
-        "disputed_ratio": _ratio(span.sum("cascade_disputed_verdicts_total"), verdicts),
-        "exit_shift": _shift(span.by("cascade_verdicts_total", "level"), hour.by("cascade_verdicts_total", "level")),
+        **_answers(span),
+        "exit_shift": _shift(*exits) if longer else None,
+        "hour": {"seconds": round(hour.seconds, 1), **_answers(hour)} if longer else None,
         "feedback": {
             "verdicts": tp + fp + fn + tn,
             "accuracy": _ratio(tp + tn, tp + fp + fn + tn),
-            "mcc": mcc([1, 0, 1, 0], [1, 1, 0, 0], [tp, fp, fn, tn]) if told else None,
+            "mcc": mcc([1, 0, 1, 0], [1, 1, 0, 0], [tp, fp, fn, tn]) if any(told.values()) else None,
             "promised": {
                 metric: value for (metric,), value in span.gauge("cascade_promised", "metric").items() if value
             },
         },
         "calibration": {"tenths": tenths, "error": _ratio(apart, counted)},
         "judge": {"score": span.mean("cascade_judge_score"), "outcomes": scores},
+    }
+
+
+def _answers(span: Span) -> dict[str, float | None]:
+    """What the answers are like, without their truth."""
+    verdicts = span.sum("cascade_verdicts_total")
+    return {
+        "confidence": span.mean("cascade_confidence"),
+        "agreement": span.mean("cascade_agreement_ratio"),
+        "disputed_ratio": _ratio(span.sum("cascade_disputed_verdicts_total"), verdicts),
+        "yes_ratio": _ratio(span.sum("cascade_roadwork_detected_total"), verdicts),
     }
 
 
@@ -229,7 +240,7 @@ def _gpus(span: Span) -> list[dict[str, Any]]:
         "power_watts": "cascade_gpu_power_watts",
     }
     values = {part: span.gauge(metric, "gpu_id") for part, metric in parts.items()}
-    ids = sorted({gpu for found in values.values() for gpu in found})
+    ids = sorted({gpu for found in values.values() for gpu in found}, key=lambda gpu: (len(gpu[0]), gpu))  # 10 after 9
     return [{"gpu_id": gpu[0], **{part: found.get(gpu) for part, found in values.items()}} for gpu in ids]
 
 

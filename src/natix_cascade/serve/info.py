@@ -43,7 +43,7 @@ async def status(request: Request) -> Response:
 
 
 async def views(request: Request, minutes: Annotated[float, Field(ge=1, le=60)] = 5) -> Response:
-    """Five views of what the metrics count, and lines over the hour."""
+    """Five views of what the metrics count in the last minutes, and lines over them."""
     service = _service(request)
     if not service.options.observe.metrics:
         raise ProblemError("not-found", "metrics are switched off here ([observe] metrics = false)")

@@ -102,7 +102,7 @@ def _operations() -> list[tuple[str, str, str, dict[str, Any]]]:
         (
             "/v1/views",
             "get",
-            "Five views of what the metrics count, and lines over the hour.",
+            "Five views of what the metrics count in the last minutes, and lines over them.",
             _answers("Views", {404: "Metrics are switched off", 422: _BODY[422]}),
         ),
         ("/health", "get", "The process lives.", {"200": _json("Health")}),

@@ -232,9 +232,10 @@ class Status(BaseModel):
 class Views(BaseModel):
     """What the metrics say of the last minutes."""
 
+    at: float = Field(description="Until when, in seconds since 1970")
     seconds: float = Field(description="That the figures are about")
     views: dict[str, Any] = Field(description="overview, models, quality, cost, gpus")
-    series: dict[str, list[float | None]] = Field(description="Lines over the last hour, with their times in `at`")
+    series: dict[str, list[float | None]] = Field(description="Lines over these minutes, with their times in `at`")
 
 
 class Health(BaseModel):

@@ -7,6 +7,7 @@ import { startLive } from "./live.js";
 import { startLooking } from "./look.js";
 import { startPlace } from "./place.js";
 import { refresh, startRecent } from "./recent.js";
+import { showViews, startViews } from "./views.js";
 import { setLevels } from "./way.js";
 
 let asked = false;
@@ -22,6 +23,7 @@ async function readCascade() {
     document.title = words.text;
     if (!asked) showInvitation();
     setLevels(cascade.levels, !asked);
+    showViews();
     if (unread) clearProblem($("problem"));
     unread = false;
     await refresh();
@@ -44,4 +46,5 @@ startPlace(
   }),
 );
 startLive(readCascade);
+startViews();
 readCascade();
