@@ -2,9 +2,9 @@
 
 Five services of the same build take turns at wrk's load on the same photographs (224 x 224, as Subnet 72 sends them),
 the order turning around each round; those that wait are stopped (SIGSTOP). *off*: no metrics, no lines, nothing sent.
-*metrics*: the default, counting for Prometheus, scraped once a second. *all*: metrics, JSON lines of verdicts, traces
-over OTLP, Phoenix's annotations, a judge and Weave, a tenth of the verdicts kept and all remarkable ones. *dead*: the
-same, with every collector's port closed. *hanging*: the same, with collectors that accept and never answer.
+*metrics*: the default, counting for Prometheus, scraped every two seconds. *all*: metrics, JSON lines of verdicts,
+traces over OTLP, annotations of Phoenix, a judge and Weave, and what is kept by default. *dead*: the same, with every
+collector's port closed. *hanging*: the same, with collectors that accept and never answer.
 
 The collectors of *all* take everything and answer at once; they run at the lowest priority on the same cores, as in
 earnest they run elsewhere. Ratios are taken round by round, medians with their quartiles are given; 16 connections keep
@@ -37,8 +37,6 @@ PICTURES = 200
 SINKS = Path(__file__).with_name("observe_sinks.py")
 OFF = "[observe]\nmetrics = false\n"
 ALL = """
-[observe]
-share = 0.1
 [observe.log]
 format = "json"
 verdicts_per_s = 5.0
@@ -71,11 +69,11 @@ def sinks() -> Iterator[tuple[int, int, int]]:
 
 @contextlib.contextmanager
 def scraped(server: Server) -> Iterator[None]:
-    """Read the metrics once a second, as Prometheus would."""
+    """Read the metrics every two seconds; Prometheus would every fifteen."""
     over = threading.Event()
 
     def scrape() -> None:
-        while not over.wait(1.0):
+        while not over.wait(2.0):
             with (
                 contextlib.suppress(OSError),
                 urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics") as page,

@@ -17,7 +17,8 @@ PLAIN = some_verdict()
 
 
 def call(name: str, *, sampled: bool = False) -> Call:
-    return Call(name, 0.0, replace(TraceContext.of_request(name), sampled=sampled))
+    parent = f"00-{'a' * 32}-{'b' * 16}-01" if sampled else None
+    return Call(name, 0.0, TraceContext.of_request(name, parent))
 
 
 @given(st.text("0123456789abcdef", min_size=32, max_size=32), st.floats(0, 1), st.floats(0, 1))
@@ -47,7 +48,7 @@ def test_degraded_and_disputed_are_remarkable(verdict: Verdict, expected: bool) 
 
 
 def test_why_something_is_kept() -> None:
-    sampler = Sampler(0.5, 100.0)
+    sampler = Sampler(0.5, 100.0, 100.0)
     low, high = "0" * 32, "f" * 32
     odd = VerdictGiven(replace(PLAIN, degraded=True))
     assert sampler(VerdictGiven(PLAIN), call(low)) == "chance"
@@ -59,12 +60,41 @@ def test_why_something_is_kept() -> None:
 
 def test_a_storm_of_remarkable_ones_is_bounded() -> None:
     now = 0.0
-    sampler = Sampler(0.0, 5.0, clock=lambda: now)
+    sampler = Sampler(0.0, 5.0, 5.0, clock=lambda: now)
     odd = VerdictGiven(replace(PLAIN, degraded=True))
     kept = 0
     for tick in range(1000):  # ten seconds, a hundred a second
         now = tick / 100
         kept += sampler(odd, call(new_id())) is not None
+    assert 50 <= kept <= 55
+
+
+def test_under_load_a_smaller_share_is_drawn() -> None:
+    now = 0.0
+    sampler = Sampler(0.5, 10.0, 5.0, clock=lambda: now)
+    kept = 0
+    for tick in range(20_000):  # twenty seconds, a thousand a second
+        now = tick / 1000
+        kept += sampler(VerdictGiven(PLAIN), call(new_id())) == "chance"
+    assert sampler.share == pytest.approx(0.01)
+    assert 500 + 100 <= kept <= 500 + 290  # nobody knew in the first second; then ten a second
+    now += 60
+    sampler(VerdictGiven(PLAIN), call(new_id()))
+    assert sampler.share == 0.5  # they have become few
+
+
+def test_all_are_all_however_many() -> None:
+    sampler = Sampler(1.0, 1.0, 1.0)
+    assert all(sampler(VerdictGiven(PLAIN), call(new_id())) == "chance" for _ in range(1000))
+
+
+def test_clients_that_want_all_of_theirs_kept_are_bounded_too() -> None:
+    now = 0.0
+    sampler = Sampler(0.0, 5.0, 5.0, clock=lambda: now)
+    kept = 0
+    for tick in range(1000):
+        now = tick / 100
+        kept += sampler(VerdictGiven(PLAIN), call(new_id(), sampled=True)) == "client"
     assert 50 <= kept <= 55
 
 

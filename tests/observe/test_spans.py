@@ -36,7 +36,7 @@ def everything(spans: tuple[Span, ...]) -> str:
 
 def test_a_verdict_is_a_request_its_levels_and_their_models() -> None:
     begun = call()
-    spans = spans_of(observation(of=begun), 0.1)
+    spans = spans_of(observation(of=begun))
     assert [span.name for span in spans] == [
         "detect roadwork",
         "level first",
@@ -62,7 +62,7 @@ def test_a_verdict_is_a_request_its_levels_and_their_models() -> None:
 
 
 def test_within_a_client_s_trace_the_request_hangs_on_the_client_s_span() -> None:
-    spans = spans_of(observation(of=call(within=True, state="vendor=1")), 0.1)
+    spans = spans_of(observation(of=call(within=True, state="vendor=1")))
     assert {span.place.trace_id for span in spans} == {TRACE}
     assert spans[0].place.parent_id == PARENT
     assert {span.place.state for span in spans} == {"vendor=1"}
@@ -70,7 +70,7 @@ def test_within_a_client_s_trace_the_request_hangs_on_the_client_s_span() -> Non
 
 
 def test_times_are_those_of_the_work() -> None:
-    found = by_name(spans_of(observation(), 0.1))
+    found = by_name(spans_of(observation()))
     request = found["detect roadwork"]
     assert (request.began_ns, request.ended_ns) == (START, START + 45 * MS)  # 5 ms until its way began, then 40
     assert (found["level first"].began_ns, found["level first"].ended_ns) == (START + 6 * MS, START + 10 * MS)
@@ -91,7 +91,7 @@ times = st.floats(0, 1e5, allow_nan=False)
 def test_children_lie_within_their_parents(asked: list[tuple[str, Any, float]], latency: float, waited: float) -> None:
     opinions = [opinion(f"m{i}", level, began, took) for i, (level, began, took) in enumerate(asked)]
     event = VerdictGiven(verdict(*opinions, latency_ms=latency), call(), waited_ms=waited)
-    spans = spans_of(Observation(event, "chance"), 1.0)
+    spans = spans_of(Observation(event, "chance"))
     places = {span.place.span_id: span for span in spans}
     assert len(places) == len(spans) == 1 + len({level for level, _, _ in asked}) + len(asked)
     for span in spans:
@@ -103,13 +103,13 @@ def test_children_lie_within_their_parents(asked: list[tuple[str, Any, float]], 
 
 
 def test_a_level_that_is_called_like_a_model_has_another_id() -> None:
-    spans = spans_of(observation(verdict(opinion("gate", "gate", 0.0, 1.0))), 0.1)
+    spans = spans_of(observation(verdict(opinion("gate", "gate", 0.0, 1.0))))
     assert len({span.place.span_id for span in spans}) == 3
     assert by_name(spans)["gate"].place.span_id == call().trace.child("gate").span_id
 
 
 def test_what_a_request_says_of_itself() -> None:
-    given = spans_of(observation(), 0.25)[0].attributes
+    given = spans_of(observation(share=0.25))[0].attributes
     assert given["input.value"] == "sha256:" + "ab" * 32
     assert json.loads(str(given["output.value"])) == {
         "detected": True,
@@ -139,13 +139,13 @@ def test_what_a_request_says_of_itself() -> None:
 
 @pytest.mark.parametrize(("kept", "share"), [("client", 0.5), ("remarkable", 0.5), ("always", 0.5), ("chance", 0.0)])
 def test_only_what_was_drawn_by_chance_stands_for_others(kept: Any, share: float) -> None:
-    given = spans_of(observation(kept=kept), share)[0].attributes
+    given = spans_of(observation(kept=kept, share=share))[0].attributes
     assert given["natix.kept"] == kept
     assert "natix.adjusted_count" not in given
 
 
 def test_what_a_model_says() -> None:
-    found = by_name(spans_of(observation(), 0.1))
+    found = by_name(spans_of(observation()))
     lite, far = found["lite"], found["far"]
     assert lite.problem is None
     assert lite.attributes["decision.model_name"] == "lite"
@@ -158,7 +158,7 @@ def test_what_a_model_says() -> None:
 
 def test_a_level_fails_when_nobody_in_it_answers() -> None:
     mute = opinion("b", "second", 5, 1, score=None, probability=None, failure="broken")
-    found = by_name(spans_of(observation(verdict(opinion("a", "first", 0, 1), mute)), 0.1))
+    found = by_name(spans_of(observation(verdict(opinion("a", "first", 0, 1), mute))))
     assert found["level second"].problem == "no model of it answered"
     assert found["level first"].problem is None
     assert found["detect roadwork"].problem is None  # there is an answer
@@ -167,7 +167,7 @@ def test_a_level_fails_when_nobody_in_it_answers() -> None:
 
 def test_a_model_without_an_opinion_has_not_failed() -> None:
     silent = opinion("a", "first", 0, 1, score=None, probability=None)
-    span = by_name(spans_of(observation(verdict(silent, opinion("b", "first", 0, 1))), 0.1))["a"]
+    span = by_name(spans_of(observation(verdict(silent, opinion("b", "first", 0, 1)))))["a"]
     assert span.problem is None
     assert json.loads(str(span.attributes["output.value"])) == {"score": None, "probability": None}
 
@@ -175,7 +175,7 @@ def test_a_model_without_an_opinion_has_not_failed() -> None:
 def test_a_failure_is_an_error_with_its_type() -> None:
     here = failure(CorruptPictureError("/home/anna/a.jpg: the JPEG ends early"))
     for each in (here, decode(encode(here))):  # in this process, and from another one
-        (span,) = spans_of(each, 0.1)
+        (span,) = spans_of(each)
         assert (span.name, span.problem) == ("detect", "(picture): the JPEG ends early")
         assert (span.began_ns, span.ended_ns) == (START, START + 15 * MS)
         assert span.is_request
@@ -189,29 +189,29 @@ def test_a_failure_is_an_error_with_its_type() -> None:
 
 
 def test_an_error_without_words_has_its_name() -> None:
-    (span,) = spans_of(failure(TimeoutError()), 0.1)
+    (span,) = spans_of(failure(TimeoutError()))
     assert span.problem == "TimeoutError"
 
 
 def test_what_is_of_no_request_has_no_span() -> None:
-    assert spans_of(Observation(BreakerChanged("gate", 0, "open")), 0.1) == ()
-    assert spans_of(Observation(VerdictGiven(verdict())), 0.1) == ()
+    assert spans_of(Observation(BreakerChanged("gate", 0, "open"))) == ()
+    assert spans_of(Observation(VerdictGiven(verdict()))) == ()
 
 
 def test_names_pixels_and_what_is_written_in_a_picture_stay_here() -> None:
-    shown = everything(spans_of(observation(picture=b"\xff\xd8jpeg"), 0.1))
+    shown = everything(spans_of(observation(picture=b"\xff\xd8jpeg")))
     for private in ("anna", "a.jpg", "ELM STREET", "data:image", "base64"):
         assert private not in shown
 
 
 def test_pixels_and_what_was_seen_in_them_are_sent_where_asked() -> None:
-    spans = spans_of(observation(picture=b"\xff\xd8jpeg"), 0.1, pixels=True)
+    spans = spans_of(observation(picture=b"\xff\xd8jpeg"), pixels=True)
     assert spans[0].attributes["input.images.0.image.url"] == "data:image/jpeg;base64,/9hqcGVn"
     assert "data:image" not in everything(spans[1:])  # once is enough
     seen = json.loads(str(by_name(spans)["lite"].attributes["output.value"]))["evidence"]
     assert seen["text"] == "ELM STREET CLOSED"
     assert "anna" not in everything(spans)
-    unseen = spans_of(observation(), 0.1, pixels=True)[0].attributes
+    unseen = spans_of(observation(), pixels=True)[0].attributes
     assert not any("image" in name for name in unseen)
 
 
@@ -223,7 +223,7 @@ def test_a_picture_s_name_is_cut_out_of_sentences_as_a_word() -> None:
 
 def test_the_wire_changes_nothing() -> None:
     sent = observation(replace(verdict(), opinions=verdict().opinions), picture=b"jpeg")
-    assert spans_of(decode(encode(sent)), 0.1) == spans_of(sent, 0.1)
+    assert spans_of(decode(encode(sent))) == spans_of(sent)
 
 
 def test_the_names_are_openinference_s() -> None:
@@ -235,9 +235,9 @@ def test_the_names_are_openinference_s() -> None:
     assert f"{names.INPUT_IMAGES}.0.{semconv.ImageAttributes.IMAGE_URL}" == attributes._IMAGE
     assert attributes._METADATA == names.METADATA
     assert (attributes._MODEL, attributes._SYSTEM) == (names.DECISION_MODEL_NAME, names.DECISION_SYSTEM)
-    kinds = {span.attributes[attributes._KIND] for span in spans_of(observation(), 0.1)}
+    kinds = {span.attributes[attributes._KIND] for span in spans_of(observation())}
     assert kinds <= {each.value for each in semconv.OpenInferenceSpanKindValues}
     known = {value for name, value in vars(names).items() if name.isupper()}
-    for span in spans_of(observation(picture=b"jpeg"), 0.1, pixels=True):
+    for span in spans_of(observation(picture=b"jpeg"), pixels=True):
         for name in span.attributes:
             assert name in known or name.startswith("natix.") or name == attributes._IMAGE

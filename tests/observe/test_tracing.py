@@ -46,9 +46,9 @@ def another() -> Observation:
 
 
 def test_the_tree_arrives_as_it_is(receiver: OtlpReceiver) -> None:
-    tracer = Tracer(TraceOptions(url=receiver.url, project="street"), share=0.25)
+    tracer = Tracer(TraceOptions(url=receiver.url, project="street"))
     begun = call(within=True, state="vendor=1")
-    tracer(observation(of=begun))
+    tracer(observation(of=begun, share=0.25))
     tracer.close()
     spans = {span.name: span for span in receiver.spans(SPANS)}
     assert len(spans) == SPANS
@@ -99,7 +99,7 @@ def test_pixels_are_sent_only_where_asked(receiver: OtlpReceiver) -> None:
 
 def test_any_exporter_will_do() -> None:
     exporter = InMemorySpanExporter()
-    tracer = Tracer(TraceOptions(url="http://unused"), share=1.0, exporter=exporter)
+    tracer = Tracer(TraceOptions(url="http://unused"), exporter=exporter)
     tracer(observation())
     tracer.close()
     request, *_, far = exporter.get_finished_spans()
@@ -335,9 +335,9 @@ def test_it_is_made_where_traces_are_wanted(tmp_path: Path, receiver: OtlpReceiv
     check(options)
     (made,) = observers(options, tmp_path, lambda _: None)
     assert made.name == "traces"
-    made(observation())
+    made(observation(share=0.1))
     made.close()
-    assert values(receiver.spans(1)[0].attributes)["natix.adjusted_count"] == pytest.approx(10.0)  # the default share
+    assert values(receiver.spans(1)[0].attributes)["natix.adjusted_count"] == pytest.approx(10.0)
     assert observers(ObserveOptions(), tmp_path, lambda _: None) == []
 
 

@@ -37,7 +37,7 @@ _JSON: Final = "application/json"
 _LONGEST: Final = 1000  # letters of a sentence
 
 
-def of_verdict(event: VerdictGiven, observation: Observation, share: float) -> Attributes:
+def of_verdict(event: VerdictGiven, observation: Observation) -> Attributes:
     """Attributes of a request's span.
 
     Parameters
@@ -46,8 +46,6 @@ def of_verdict(event: VerdictGiven, observation: Observation, share: float) -> A
         Its verdict.
     observation : Observation
         Why it was kept; its picture, where pixels may be sent.
-    share : float
-        What share of the verdicts is drawn by chance.
     """
     verdict = event.verdict
     image = {} if observation.picture is None else {_IMAGE: _data_url(observation.picture)}
@@ -73,7 +71,7 @@ def of_verdict(event: VerdictGiven, observation: Observation, share: float) -> A
         **image,
         **_output(output),
         _METADATA: _text(metadata),
-        **_kept(event.call, observation, share),
+        **_kept(event.call, observation),
         "natix.question": verdict.question,
         "natix.cascade": verdict.cascade,
         "natix.policy": verdict.policy,
@@ -95,13 +93,13 @@ def of_verdict(event: VerdictGiven, observation: Observation, share: float) -> A
     }
 
 
-def of_failure(event: PictureFailed, observation: Observation, share: float) -> Attributes:
+def of_failure(event: PictureFailed, observation: Observation) -> Attributes:
     """Attributes of the span of a request without a verdict; see `of_verdict`."""
     return {
         _KIND: "CHAIN",
         **_output({"error": kind_of(event.error)}),
         _METADATA: _text({"error": kind_of(event.error), "kept": observation.kept}),
-        **_kept(event.call, observation, share),
+        **_kept(event.call, observation),
         "natix.waited_ms": event.waited_ms,
         "natix.latency_ms": event.latency_ms,
     }
@@ -170,9 +168,10 @@ def said(sentence: str, picture: str) -> str:
     return sentence if len(sentence) <= _LONGEST else sentence[: _LONGEST - 1] + "…"
 
 
-def _kept(call: Call | None, observation: Observation, share: float) -> Attributes:
+def _kept(call: Call | None, observation: Observation) -> Attributes:
     """Which verdict it is, and how many such verdicts it stands for where it was drawn by chance."""
-    counted = {"natix.adjusted_count": 1 / share} if observation.kept == "chance" and share > 0 else {}
+    is_counted = observation.kept == "chance" and observation.share > 0
+    counted = {"natix.adjusted_count": 1 / observation.share} if is_counted else {}
     return {"natix.verdict_id": "" if call is None else call.id, "natix.kept": observation.kept, **counted}
 
 

@@ -35,7 +35,7 @@ def observers(options: ObserveOptions, state: Path, tell: Callable[[Event], None
     if (traces := traces_of(options)) is not None:
         from natix_cascade.observe.tracing import Tracer  # noqa: PLC0415  # needs the extra traces
 
-        tracer = Tracer(traces, share=options.share)
+        tracer = Tracer(traces)
         made.append(tracer)
         if options.phoenix is not None:
             from natix_cascade.observe.phoenix.notes import PhoenixNotes  # noqa: PLC0415  # needs the extra phoenix
@@ -44,7 +44,7 @@ def observers(options: ObserveOptions, state: Path, tell: Callable[[Event], None
     if options.judge is not None:
         from natix_cascade.observe.judge.observer import JudgeObserver  # noqa: PLC0415  # only where it is wanted
 
-        made.append(JudgeObserver(options.judge, options.share, state, tell))
+        made.append(JudgeObserver(options.judge, state, tell))
     if options.weave is not None:
         from natix_cascade.observe.weave import WeaveLog  # noqa: PLC0415  # only where it is wanted
 

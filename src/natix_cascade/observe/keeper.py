@@ -51,7 +51,7 @@ class Keeper:
         self._options, self._hand, self._dropped = options, hand, dropped
         pace = options.judge.per_minute / 60 / workers if options.judge is not None else 0.0
         self._drawn, self._remarkable = Allowance(pace), Allowance(pace / 2)  # more would be encoded for nothing
-        self._sampler = Sampler(options.share, options.remarkable_per_s)
+        self._sampler = Sampler(options.share, options.drawn_per_s, options.remarkable_per_s)
         self._limits = limits or Limits()
         self._pictures = ThreadPoolExecutor(1, thread_name_prefix="natix-keep")
         self._room = threading.Semaphore(_MOST_PICTURES)
@@ -74,7 +74,7 @@ class Keeper:
         if isinstance(event, VerdictGiven) and event.source is not None and self._is_seen(event, kept):
             self._with_picture(event, event.source, kept)
         else:
-            self._hand(Observation(event, kept))
+            self._hand(Observation(event, kept, share=self._sampler.share))
 
     def close(self) -> None:
         """Encode what waits, then end."""
@@ -88,14 +88,16 @@ class Keeper:
         if judge is None:
             return False
         if kept == "chance" and event.call is not None:
-            return drawn(event.call.id, self._options.share * judge.share) and self._drawn.take()
+            return drawn(event.call.id, self._sampler.share * judge.share) and self._drawn.take()
         return judge.remarkable and is_remarkable(event) and self._remarkable.take()
 
     def _with_picture(self, event: VerdictGiven, source: Source | Picture, kept: Kept) -> None:
         if not self._room.acquire(blocking=False):
             self._dropped("pictures")
-            self._hand(Observation(event, kept))
+            self._hand(Observation(event, kept, share=self._sampler.share))
             return
+
+        share = self._sampler.share
 
         def work() -> None:
             picture = None
@@ -105,6 +107,6 @@ class Keeper:
                 _log.warning("a picture cannot be shown to the judge: %s", error)
             finally:
                 self._room.release()
-            self._hand(Observation(event, kept, picture))
+            self._hand(Observation(event, kept, picture, share))
 
         self._pictures.submit(work)

@@ -25,11 +25,14 @@ class Observation:
         choice (feedback, scores, breakers, what is loaded).
     picture : bytes or None
         JPEG, encoded anew from the pixels.
+    share : float
+        What share of the unremarkable verdicts was drawn at that time.
     """
 
     event: Event
     kept: Kept = "always"
     picture: bytes | None = field(default=None, repr=False)
+    share: float = 1.0
 
 
 class Observer(Protocol):

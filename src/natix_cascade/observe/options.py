@@ -138,7 +138,10 @@ class ObserveOptions(Spec):
         Count for Prometheus.
     share : float
         Of the verdicts that are neither degraded nor disputed, how many are kept for traces, judge and Weave; which
-        ones follows from their ids. A trace that a client has marked as sampled is kept always.
+        ones follows from their ids. 1: all, however many.
+    drawn_per_s : float
+        Most of those that each worker keeps on average: under load a smaller share is drawn. As many again are kept
+        where a client has marked its trace as sampled.
     remarkable_per_s : float
         Most errors, degraded and disputed verdicts that each worker keeps beside those.
     traces, phoenix, judge, weave
@@ -149,7 +152,8 @@ class ObserveOptions(Spec):
 
     metrics: bool = True
     share: Share = 0.1
-    remarkable_per_s: Annotated[float, Gt(0)] = 10.0
+    drawn_per_s: Annotated[float, Gt(0)] = 5.0
+    remarkable_per_s: Annotated[float, Gt(0)] = 5.0
     traces: TraceOptions | None = None
     phoenix: PhoenixOptions | None = None
     judge: JudgeOptions | None = None

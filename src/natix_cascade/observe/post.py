@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from natix_cascade.observe.observation import Observation
@@ -46,7 +47,7 @@ class Post:
         except OSError:  # full, too long, nobody there
             self._dropped()
             if observation.picture is not None:
-                self(Observation(observation.event, observation.kept))
+                self(replace(observation, picture=None))
 
     def close(self) -> None:
         """Close the sockets."""

@@ -58,21 +58,46 @@ class Sampler:
     Parameters
     ----------
     share : float
-        Of the unremarkable.
+        Of the unremarkable; 1: all, however many.
+    drawn_per_s : float
+        Most of those, on average: when there are more pictures, a smaller share is drawn. As many again may be kept for
+        clients.
     remarkable_per_s : float
         Most remarkable ones beside those.
     clock : callable
         Seconds.
+
+    Attributes
+    ----------
+    share : float
+        That is drawn at present.
     """
 
-    def __init__(self, share: float, remarkable_per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._share = share
-        self._allowance = Allowance(remarkable_per_s, clock)
+    def __init__(
+        self,
+        share: float,
+        drawn_per_s: float,
+        remarkable_per_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.share = self._share = share
+        self._drawn_per_s, self._clock = drawn_per_s, clock
+        self._clients, self._remarkable = Allowance(drawn_per_s, clock), Allowance(remarkable_per_s, clock)
+        self._since, self._seen = clock(), 0
 
     def __call__(self, event: VerdictGiven | PictureFailed, call: Call) -> Kept | None:
         """Why it is kept, or None."""
-        if drawn(call.id, self._share):
+        self._count()
+        if drawn(call.id, self.share):
             return "chance"
-        if call.trace.sampled:
+        if call.trace.parent_id is not None and call.trace.sampled and self._clients.take():
             return "client"
-        return "remarkable" if is_remarkable(event) and self._allowance.take() else None
+        return "remarkable" if is_remarkable(event) and self._remarkable.take() else None
+
+    def _count(self) -> None:
+        """One more picture; once a second, see how many there are."""
+        self._seen += 1
+        passed = self._clock() - self._since
+        if passed >= 1 and self._share < 1:
+            self.share = min(self._share, self._drawn_per_s * passed / self._seen)
+            self._since, self._seen = self._clock(), 0

@@ -77,15 +77,13 @@ class Span:
     moments: tuple[Moment, ...] = field(default=())
 
 
-def spans_of(observation: Observation, share: float, *, pixels: bool = False) -> tuple[Span, ...]:
+def spans_of(observation: Observation, *, pixels: bool = False) -> tuple[Span, ...]:
     """The spans of an observation, the request's first; none where it is of no request.
 
     Parameters
     ----------
     observation : Observation
         A verdict, a failure, or anything else.
-    share : float
-        What share of the verdicts is drawn by chance.
     pixels : bool
         Whether the picture may be sent.
     """
@@ -93,9 +91,9 @@ def spans_of(observation: Observation, share: float, *, pixels: bool = False) ->
         observation = replace(observation, picture=None)
     match observation.event:
         case VerdictGiven(call=Call() as call) as given:
-            return tuple(_of_verdict(given, call, observation, share, pixels=pixels))
+            return tuple(_of_verdict(given, call, observation, pixels=pixels))
         case PictureFailed(call=Call() as call) as failed:
-            return (_of_failure(failed, call, observation, share),)
+            return (_of_failure(failed, call, observation),)
     return ()
 
 
@@ -105,9 +103,7 @@ def level_place(call: Call, level: str, verdict: Verdict) -> TraceContext:
     return call.trace.child(f"level {level}" if alike else level)
 
 
-def _of_verdict(
-    event: VerdictGiven, call: Call, observation: Observation, share: float, *, pixels: bool
-) -> Iterator[Span]:
+def _of_verdict(event: VerdictGiven, call: Call, observation: Observation, *, pixels: bool) -> Iterator[Span]:
     verdict = event.verdict
     last_ms = max((verdict.latency_ms, *(_end(opinion) for opinion in verdict.opinions)))
     ended = _at(call, event.waited_ms + last_ms)
@@ -117,7 +113,7 @@ def _of_verdict(
         place=call.trace,
         began_ns=_at(call, 0.0),
         ended_ns=ended,
-        attributes=of_verdict(event, observation, share),
+        attributes=of_verdict(event, observation),
         is_request=True,
         moments=(Moment("degraded", ended, {"natix.reasons": reasons}),) if verdict.degraded else (),
     )
@@ -148,7 +144,7 @@ def _of_model(event: VerdictGiven, call: Call, opinion: Opinion, level: TraceCon
     )
 
 
-def _of_failure(event: PictureFailed, call: Call, observation: Observation, share: float) -> Span:
+def _of_failure(event: PictureFailed, call: Call, observation: Observation) -> Span:
     ended = _at(call, event.waited_ms + event.latency_ms)
     why = said(str(event.error), event.picture)
     error = {"exception.type": kind_of(event.error), "exception.message": why}
@@ -157,7 +153,7 @@ def _of_failure(event: PictureFailed, call: Call, observation: Observation, shar
         place=call.trace,
         began_ns=_at(call, 0.0),
         ended_ns=ended,
-        attributes=of_failure(event, observation, share),
+        attributes=of_failure(event, observation),
         is_request=True,
         problem=why or kind_of(event.error),
         moments=(Moment("exception", ended, error),),

@@ -56,8 +56,6 @@ class Tracer:
     ----------
     options : TraceOptions
         Where they go.
-    share : float
-        What share of the verdicts is drawn by chance.
     exporter : SpanExporter or None
         Instead of the one that sends to ``options.url``.
 
@@ -69,8 +67,8 @@ class Tracer:
 
     name = "traces"
 
-    def __init__(self, options: TraceOptions, *, share: float = 0.0, exporter: SpanExporter | None = None) -> None:
-        self._share, self._pixels = share, options.pixels
+    def __init__(self, options: TraceOptions, *, exporter: SpanExporter | None = None) -> None:
+        self._pixels = options.pixels
         self._shown = _without_secrets(options.url)
         version = natix_cascade.__version__
         self._scope = InstrumentationScope("natix_cascade", version)
@@ -92,7 +90,7 @@ class Tracer:
         CascadeError
             Earlier spans were lost.
         """
-        spans = spans_of(observation, self._share, pixels=self._pixels)
+        spans = spans_of(observation, pixels=self._pixels)
         if spans:
             size = len(observation.picture or b"") if self._pixels else 0
             self._outbox.put([self._readable(span) for span in spans], size)

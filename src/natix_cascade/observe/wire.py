@@ -48,7 +48,10 @@ def encode(observation: Observation) -> bytes:
     TypeError
         Such events stay where they are: those of single levels are told by the verdict again.
     """
-    head = orjson.dumps({"kept": observation.kept, **_told(observation.event)}, option=orjson.OPT_SERIALIZE_NUMPY)
+    head = orjson.dumps(
+        {"kept": observation.kept, "share": observation.share, **_told(observation.event)},
+        option=orjson.OPT_SERIALIZE_NUMPY,
+    )
     return _LENGTH.pack(len(head)) + head + (observation.picture or b"")
 
 
@@ -64,7 +67,7 @@ def decode(message: bytes) -> Observation:
         (length,) = _LENGTH.unpack_from(message)
         end = _LENGTH.size + length
         data = orjson.loads(message[_LENGTH.size : end])
-        return Observation(_event(data), data["kept"], message[end:] or None)
+        return Observation(_event(data), data["kept"], message[end:] or None, data["share"])
     except (struct.error, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"no observation: {type(error).__name__}: {error}") from None
 

@@ -48,8 +48,8 @@ def make(tmp_path: Path, told: list[ScoreGiven], monkeypatch: pytest.MonkeyPatch
     def build(server: JudgeServer, *, share: float = 1.0, timeout_s: float = 20.0, **more: Any) -> JudgeObserver:
         own = {name: more.pop(name) for name in ("window", "clock") if name in more}
         endpoint = Endpoint(url=server.url, model="judge", timeout_s=timeout_s)
-        options = JudgeOptions(endpoint=endpoint, **{"per_minute": 1000.0, **more})
-        made.append(JudgeObserver(options, share, tmp_path, told.append, **own))  # type: ignore[arg-type]
+        options = JudgeOptions(endpoint=endpoint, **{"per_minute": 1000.0, "share": share, **more})
+        made.append(JudgeObserver(options, tmp_path, told.append, **own))  # type: ignore[arg-type]
         return made[-1]
 
     yield build
@@ -337,7 +337,7 @@ from natix_cascade.observe.options import JudgeOptions
 from natix_cascade.spec.endpoints import Endpoint
 options = JudgeOptions(endpoint=Endpoint(url=sys.argv[1], model="judge"), per_minute=1000, usd_per_day=1000,
     usd_per_million_input=10.0, usd_per_million_output=100.0)
-judge = JudgeObserver(options, 1.0, Path(sys.argv[2]), lambda event: print(event.score, flush=True))
+judge = JudgeObserver(options, Path(sys.argv[2]), lambda event: print(event.score, flush=True))
 for _ in range(3):
     judge(observation())
 time.sleep(60)
@@ -379,4 +379,4 @@ def test_options_that_cannot_be(tmp_path: Path) -> None:
         with pytest.raises(SpecError):
             check(ObserveOptions(judge=JudgeOptions(**given)))  # type: ignore[arg-type]
         with pytest.raises(SpecError):
-            JudgeObserver(JudgeOptions(**given), 1.0, tmp_path, lambda _: None)  # type: ignore[arg-type]
+            JudgeObserver(JudgeOptions(**given), tmp_path, lambda _: None)  # type: ignore[arg-type]

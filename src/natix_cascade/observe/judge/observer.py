@@ -44,8 +44,6 @@ class JudgeObserver:
     ----------
     options : JudgeOptions
         Who is asked, by which rubric, how often and for how much.
-    share : float
-        Of the verdicts, how many are kept by chance at all; see `ObserveOptions.share`.
     state : Path
         Folder of its journal.
     tell : callable
@@ -66,7 +64,6 @@ class JudgeObserver:
     def __init__(
         self,
         options: JudgeOptions,
-        share: float,
         state: Path,
         tell: Callable[[Event], None],
         *,
@@ -75,7 +72,7 @@ class JudgeObserver:
     ) -> None:
         few = min(options.endpoint.concurrency, _MOST_AT_A_TIME)
         options = replace(options, endpoint=replace(options.endpoint, concurrency=few))
-        self._options, self._share, self._tell, self._clock = options, share * options.share, tell, clock
+        self._options, self._tell, self._clock = options, tell, clock
         self._rubric = load_rubric(options.rubric)
         self._judge = Judge(options, self._rubric)
         self._journal = Journal(state)
@@ -110,7 +107,8 @@ class JudgeObserver:
             self._journal.truth(self._clock(), event.verdict_id, label=event.label)
         elif isinstance(event, VerdictGiven) and event.call is not None:
             by_chance = observation.kept == "chance"
-            if self._is_wanted(event, event.call.id, by_chance=by_chance):
+            share = observation.share if by_chance else None
+            if self._is_wanted(event, event.call.id, share):
                 self._consider(event, event.call.id, observation.picture, by_chance=by_chance)
         self._file()
 
@@ -123,10 +121,10 @@ class JudgeObserver:
         self._file(at_once=True)
         self._journal.close()
 
-    def _is_wanted(self, event: VerdictGiven, id: str, *, by_chance: bool) -> bool:  # noqa: A002
+    def _is_wanted(self, event: VerdictGiven, id: str, share: float | None) -> bool:  # noqa: A002
         """By chance: drawn from those that were drawn. Clients cannot have verdicts judged by marking their traces."""
-        if by_chance:
-            return drawn(id, self._share)
+        if share is not None:
+            return drawn(id, share * self._options.share)
         return self._options.remarkable and is_remarkable(event)
 
     def _consider(self, event: VerdictGiven, id: str, picture: bytes | None, *, by_chance: bool) -> None:  # noqa: A002
