@@ -31,7 +31,7 @@ from peers.load import Cell
 from peers.pictures import PictureSet, small
 from peers.systems import Server
 
-ROUNDS, SECONDS = 16, 4
+ROUNDS, SECONDS = 10, 4
 CONNECTIONS = (2, 16)
 PICTURES = 200
 SINKS = Path(__file__).with_name("observe_sinks.py")

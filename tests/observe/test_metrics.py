@@ -239,6 +239,15 @@ def test_what_clients_and_servers_write_is_never_a_label() -> None:
     assert len(series) == 1
 
 
+def test_many_events_are_counted_by_themselves_and_few_when_they_are_asked_for() -> None:
+    metrics = Metrics()
+    for _ in range(1000):
+        metrics(VerdictGiven(verdict(), Call.begin()))
+    assert len(metrics._waiting) < 256
+    assert read(metrics, "verdicts_total", level="first", reason="threshold") == 1000
+    assert not metrics._waiting
+
+
 # several processes
 
 CHILD = """
@@ -254,6 +263,7 @@ for line in sys.stdin:
         case ["active", number]: metrics.active(int(number))
         case ["load", policy]: metrics(given.CascadeLoaded("c@1", policy, {"accuracy": 0.9}))
         case ["breaker", state]: metrics(given.BreakerChanged("m", 0, state))
+    metrics.flush()
     print("done", flush=True)
 """
 

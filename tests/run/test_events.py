@@ -210,3 +210,20 @@ def test_listeners_that_break_in_many_threads_at_once_break_nothing(caplog: pyte
             told.result(10)
     assert not tell
     assert len(caplog.records) == 1
+
+
+def test_levels_are_told_only_where_somebody_hears_them(cascade_of: CascadeOf, grey: Grey) -> None:
+    class Deaf:
+        hears_levels = False
+
+        def __init__(self) -> None:
+            self.seen: list[Event] = []
+
+        def __call__(self, event: Event) -> None:
+            self.seen.append(event)
+
+    deaf, curious = Deaf(), list[Event]()
+    cascade_of([ScriptedModel("a", 0.9)], listeners=[deaf]).detect(grey(1))
+    assert kinds(deaf.seen) == ["VerdictGiven"]
+    cascade_of([ScriptedModel("a", 0.9)], listeners=[deaf, curious.append]).detect(grey(1))
+    assert kinds(curious) == ["LevelStarted", "LevelFinished", "VerdictGiven"]

@@ -39,6 +39,8 @@ class Keeper:
         What a picture may be.
     """
 
+    hears_levels = False
+
     def __init__(
         self,
         options: ObserveOptions,

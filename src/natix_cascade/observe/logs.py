@@ -92,6 +92,8 @@ class VerdictLines:
         How often.
     """
 
+    hears_levels = False
+
     def __init__(self, options: LogOptions) -> None:
         self._allowance = Allowance(options.verdicts_per_s)
         self._left_out = 0

@@ -6,6 +6,8 @@ Names without a unit count; the client library adds ``_total`` to counters, as i
 from __future__ import annotations
 
 import os
+import threading
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -38,6 +40,7 @@ _STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 _KINDS: Final = {PictureError: "picture", DeadlineError: "deadline", ModelError: "model"}
 _YES_NO: Final = ("no", "yes")
 _PROMISES: Final = ("accuracy", "mcc", "reward")
+_MOST_WAITING: Final = 256
 
 
 def count_as(process: str) -> None:
@@ -57,10 +60,15 @@ def count_as(process: str) -> None:
 class Metrics:
     """Counters, histograms and gauges; a listener of run's events.
 
-    Where the variable ``PROMETHEUS_MULTIPROC_DIR`` names a folder, several processes count together in it.
+    Events are counted when `flush` is called, or the page is read. Where the variable ``PROMETHEUS_MULTIPROC_DIR``
+    names a folder, several processes count together in it.
     """
 
+    hears_levels = False
+
     def __init__(self) -> None:
+        self._waiting: deque[Event] = deque()
+        self._flushing = threading.Lock()
         self._registry = mine = CollectorRegistry()
         self._children: dict[tuple[Any, ...], Any] = {}
 
@@ -136,7 +144,18 @@ class Metrics:
                 self._child(metric, str(tenth))
 
     def __call__(self, event: Event) -> None:
-        """Take in an event."""
+        """Take in an event; it is counted with the next `flush`."""
+        self._waiting.append(event)
+        if len(self._waiting) >= _MOST_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Count what waits: many at a time cost a quarter of what they cost one by one, between a model's answers."""
+        with self._flushing:
+            while self._waiting:
+                self._count(self._waiting.popleft())
+
+    def _count(self, event: Event) -> None:
         match event:
             case VerdictGiven(verdict):
                 self._given(verdict)
@@ -208,6 +227,7 @@ class Metrics:
 
     def together(self) -> CollectorRegistry:
         """What all processes have counted, and the GPUs of this machine."""
+        self.flush()
         together = CollectorRegistry()
         if os.path.isdir(os.environ.get(_SHARED, "")):  # noqa: PTH112  # an environment variable, maybe empty
             MultiProcessCollector(together)  # type: ignore[no-untyped-call]

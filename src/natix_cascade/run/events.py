@@ -276,6 +276,11 @@ class Listeners:
         """What share of the traces that begin here is to be kept: the largest that a listener says it draws."""
         return max((getattr(each, "share", 0.0) for each in tuple(self._listeners)), default=0.0)
 
+    @property
+    def hears_levels(self) -> bool:
+        """Whether anybody wants to hear of single levels; those who do not have `hears_levels` false."""
+        return any(getattr(each, "hears_levels", True) for each in tuple(self._listeners))
+
     def with_one(self, listener: Listener) -> Listeners:
         """These and one more, which is heard first and taken off with its picture."""
         return Listeners((listener, self) if self else (listener,))

@@ -272,7 +272,7 @@ class Runner:
                 break
             if begun != turn.level:
                 begun, way.level_began, way.level_first = turn.level, time.perf_counter(), len(way.opinions)
-                if way.tell:
+                if way.tell.hears_levels:
                     way.tell(LevelStarted(way.picture.id, level.name, self._to_ask(way, turn, level), way.call))
             await self._ask(way, turn, level)
             if way.progress.exit_level[0] >= 0 or _is_last(turn, level):
@@ -328,7 +328,7 @@ class Runner:
         return tuple(member.model for member, yes in zip(level.members, ask, strict=True) if yes)
 
     def _tell_finished(self, way: _Way, level: Level) -> None:
-        if not way.tell:
+        if not way.tell.hears_levels:
             return
         opinions, exited = tuple(way.opinions[way.level_first :]), bool(way.progress.exit_level[0] >= 0)
         latency_ms = (time.perf_counter() - way.level_began) * 1000

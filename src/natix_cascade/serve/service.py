@@ -143,6 +143,7 @@ class Service:
         if self._shared is not None:
             await self._shared.stop()
         await self.engine.stop(self.options.drain_s)
+        self.metrics.flush()
         if self._keeper is not None and self._post is not None:
             await asyncio.to_thread(self._keeper.close)
             self._post.close()
@@ -231,6 +232,7 @@ class Service:
         if self.engine.present is not None:
             self.metrics.breakers(self.breakers())
         if self.options.observe.metrics:
+            self.metrics.flush()
             await asyncio.to_thread(self.history.tick)
         await self.store.set_worker(self.run, self.worker, os.getpid(), orjson.dumps(self.snapshot()))
 
