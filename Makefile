@@ -121,10 +121,11 @@ bench: $(VENV)/.dev ## Measure every claim; needs labelled pictures (MANIFEST=..
 	$(BIN)/python bench/placement.py
 	$(BIN)/python bench/throughput.py
 
-bench-service: $(VENV)/.dev $(MINER_VENV)/.miner ## Measure the service: load beside its peers, chaos, the subnet (needs wrk and redis-server)
+bench-service: $(VENV)/.dev $(MINER_VENV)/.miner $(OBSERVE_VENV)/.observe ## Measure the service: load beside its peers, chaos, the subnet (needs wrk and redis-server)
 	$(BIN)/python bench/service_load.py $(MANIFEST)
 	$(BIN)/python bench/chaos.py
 	$(BIN)/python bench/http_server.py
+	$(BIN)/python bench/observe_overhead.py $(MANIFEST) --python $(OBSERVE_VENV)/bin/python
 	$(BIN)/python bench/store.py
 	$(BIN)/python bench/miner_simulate.py $(MANIFEST)
 	NATIX_CASCADE_COMMAND=$(CURDIR)/$(BIN)/natix-cascade $(MINER_VENV)/bin/python bench/miner_loopback.py $(MANIFEST)

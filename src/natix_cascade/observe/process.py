@@ -26,7 +26,7 @@ from natix_cascade.observe.post import Inbox
 
 __all__ = ["ObserveTask", "observe"]
 
-_NICE = 15
+_NICE = 19
 _LOOK_S = 0.5
 _LAST_S = 5.0  # to send what is held, at the end
 _log = logging.getLogger("natix_cascade.observe")
