@@ -36,6 +36,8 @@ class LocalListener:
         An observer cannot be made: its package is missing, or a reference to a secret cannot be read.
     """
 
+    hears_levels = False
+
     def __init__(self, options: ObserveOptions, state: Path | None = None) -> None:
         with ExitStack() as undo:
             folder = state or Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="natix-observe-")))
