@@ -14,7 +14,7 @@ MINER_VENV := .venv-miner
 MANIFEST ?= ../shared/data/roadwork/manifest.csv
 RECORDS ?= ../shared/records
 
-.PHONY: help demo serve test test-slow test-servers test-train test-vllm test-miner test-observe rehearse check bench bench-service train install docs clean
+.PHONY: help environments demo serve test test-slow test-servers test-train test-vllm test-miner test-observe rehearse check bench bench-service train install docs clean
 
 help: ## Say what the verbs do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,8 @@ $(FIFTYONE_VENV)/.fiftyone: requirements-fiftyone.txt pyproject.toml
 	@touch $@
 
 install: $(VENV)/.installed ## Install into .venv
+
+environments: $(TRAIN_VENV)/.train $(MINER_VENV)/.miner $(VLLM_VENV)/.vllm $(OBSERVE_VENV)/.observe $(PHOENIX_VENV)/.phoenix $(FIFTYONE_VENV)/.fiftyone ## Make all environments that tests of real components run in
 
 demo: $(VENV)/.installed ## Judge a dozen rendered street scenes, explain one, write a report
 	$(BIN)/natix-cascade demo --out demo-out
