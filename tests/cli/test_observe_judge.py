@@ -112,7 +112,7 @@ def test_what_cannot_be(run: Run, picture: Path, tmp_path: Path) -> None:
 def test_the_report(run: Run, tmp_path: Path) -> None:
     with JudgeServer(said(0.8)) as server:
         options = JudgeOptions(endpoint=Endpoint(url=server.url, model="judge"))
-        judge = JudgeObserver(options, 1.0, tmp_path, lambda _: None)
+        judge = JudgeObserver(options, tmp_path, lambda _: None)
         judge(observation())
         until(lambda: not judge._waiting)
         code, out, err = run("report", "--state", tmp_path, "--json")  # while it runs
