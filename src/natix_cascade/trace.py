@@ -9,25 +9,24 @@ See https://www.w3.org/TR/trace-context/ for the two headers.
 from __future__ import annotations
 
 import hashlib
-import random
+import os
 import re
-import secrets
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, Self
 
-__all__ = ["TraceContext", "current", "made_at", "new_id"]
+__all__ = ["TraceContext", "current", "drawn", "made_at", "new_id"]
 
-_rng = random.Random(secrets.randbits(128))  # noqa: S311  # ids are names, not secrets
 _PARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _STATE: Final = re.compile(r"[ -~]{1,512}")
 _NONE: Final = ("0" * 32, "0" * 16)
+_DIGITS: Final = 14  # of an id, its last ones, by which it is drawn: all of them random
 
 
 def new_id() -> str:
     """A new name for a request: 32 hex digits; the first 12 are milliseconds since 1970, so that ids sort by time."""
-    return f"{time.time_ns() // 1_000_000:012x}{_rng.getrandbits(80):020x}"
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
 
 def made_at(id: str) -> float | None:  # noqa: A002  # what it is called
@@ -36,6 +35,11 @@ def made_at(id: str) -> float | None:  # noqa: A002  # what it is called
         return int(id[:12], 16) / 1000
     except ValueError:
         return None
+
+
+def drawn(id: str, share: float) -> bool:  # noqa: A002  # what it is called
+    """Whether an id is among the drawn ones; who is drawn at a share is drawn at all larger ones too."""
+    return int(id[-_DIGITS:], 16) / 16.0**_DIGITS < share
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class TraceContext:
         found = _PARENT.fullmatch(parent.strip().lower()) if parent else None
         version, trace_id, span_id, flags, more = found.groups() if found else ("ff", *_NONE, "00", None)
         if version == "ff" or trace_id == _NONE[0] or span_id == _NONE[1] or (version == "00" and more):
-            return cls(id, _span_id(id, "request"), sampled=int(id[-14:], 16) / 16.0**14 < share)
+            return cls(id, _span_id(id, "request"), sampled=drawn(id, share))
         kept = state.strip() if state and _STATE.fullmatch(state.strip()) else ""
         return cls(trace_id, _span_id(id, "request"), span_id, sampled=bool(int(flags, 16) & 1), state=kept)
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import re
 import shutil
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -145,30 +140,7 @@ def test_no_rule_fails(watched_service: Watched) -> None:
     assert {name: rule["lastError"] for name, rule in found.items() if rule["health"] != "ok"} == {}
 
 
-@contextmanager
-def pager() -> Iterator[tuple[str, queue.Queue[tuple[str, str, Any]]]]:
-    """Takes webhooks: its address, and path, authorization and body of each."""
-    got: queue.Queue[tuple[str, str, Any]] = queue.Queue()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            got.put((self.path, self.headers["Authorization"], body))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", got
-        server.shutdown()
-        thread.join()
-
-
-def paged(got: queue.Queue[tuple[str, str, Any]], alert: str) -> tuple[str, str, dict[str, Any]]:
+def paged(got: queue.Queue[tuple[str, str | None, Any]], alert: str) -> tuple[str, str | None, dict[str, Any]]:
     """The webhook that first tells of an alert."""
     while True:
         path, key, body = got.get(timeout=PATIENCE_S)
@@ -187,7 +159,7 @@ def test_an_open_breaker_and_a_dead_service_reach_the_pager(tmp_path: Path) -> N
         tmp_path / "service", *options, env={"NATIX_TEST_AWAY": str(away), "PYTHONPATH": paths}
     ).start()
     try:
-        with pager() as (url, got):
+        with servers.webhook() as (url, got):
             config = config.replace("http://127.0.0.1:9099", url)
             with (
                 servers.alertmanager(tmp_path / "manager", config, {"pager.token": "word"}) as manager,

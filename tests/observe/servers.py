@@ -8,14 +8,18 @@ absent, the test is skipped with a reason that says what to do; in CI it fails.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import queue
 import shutil
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -124,6 +128,29 @@ def mongod(folder: Path) -> Iterator[Server]:
     yield from _run(
         ServerProcess("mongod", command, port=port, log=folder / "log", ready_path="/"), f"mongodb://{HOST}:{port}"
     )
+
+
+@contextmanager
+def webhook() -> Iterator[tuple[str, queue.Queue[tuple[str, str | None, Any]]]]:
+    """Takes what is posted: its address, and path, authorization and body of each."""
+    got: queue.Queue[tuple[str, str | None, Any]] = queue.Queue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            got.put((self.path, self.headers["Authorization"], body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer((HOST, 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://{HOST}:{server.server_port}", got
+        server.shutdown()
+        thread.join()
 
 
 def weave_environment(server: Server, folder: Path) -> dict[str, str]:

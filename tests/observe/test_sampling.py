@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from natix_cascade.decide.verdict import Verdict
 from natix_cascade.errors import PictureError
-from natix_cascade.observe.sampling import Allowance, Sampler, drawn, is_remarkable
+from natix_cascade.observe.sampling import Allowance, Sampler, is_remarkable
 from natix_cascade.run.events import Call, PictureFailed, VerdictGiven
 from natix_cascade.testing.verdicts import some_verdict
-from natix_cascade.trace import TraceContext, new_id
+from natix_cascade.trace import TraceContext, drawn, new_id
 
 PLAIN = some_verdict()
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import queue
 import socket
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,28 +79,6 @@ print(json.dumps([fo.list_datasets(), len(data.match(fo.ViewField("said.confiden
 """
 
 
-@pytest.fixture
-def hook() -> Iterator[tuple[str, queue.Queue[Any]]]:
-    """A webhook: its address, and what was posted to it."""
-    posted: queue.Queue[Any] = queue.Queue()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posted.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/", posted
-        server.shutdown()
-        thread.join()
-
-
 def run(python: str, code: str, *arguments: str, environment: dict[str, str] | None = None) -> str:
     """What a script prints, in another Python."""
     command = [python, "-c", code, *arguments]
@@ -140,19 +115,19 @@ def listening_addresses(pid: int | None) -> set[str]:
 def test_an_alert_goes_from_prometheus_through_alertmanager_to_a_webhook(
     start_prometheus: Callable[..., Server],
     start_alertmanager: Callable[..., Server],
-    hook: tuple[str, queue.Queue[Any]],
 ) -> None:
-    address, posted = hook
-    manager = start_alertmanager(ALERTMANAGER.format(hook=address))
-    config = PROMETHEUS.format(alertmanager=manager.url.removeprefix("http://"), self="127.0.0.1:9")
-    server = start_prometheus(config, {"rules.yml": RULES})
+    with servers.webhook() as (address, posted):
+        manager = start_alertmanager(ALERTMANAGER.format(hook=f"{address}/"))
+        config = PROMETHEUS.format(alertmanager=manager.url.removeprefix("http://"), self="127.0.0.1:9")
+        server = start_prometheus(config, {"rules.yml": RULES})
 
-    alert = posted.get(timeout=PATIENCE_S)["alerts"][0]
+        alert = posted.get(timeout=PATIENCE_S)[2]["alerts"][0]
 
-    assert alert["labels"]["alertname"] == "ItIsUp"
-    assert alert["annotations"] == {"summary": "it is up"}
-    found = eventually(lambda: httpx.get(f"{server.url}/api/v1/query", params={"query": "up"}).json()["data"]["result"])
-    assert found[0]["value"][1] == "0"  # nobody listens at the target
+        assert alert["labels"]["alertname"] == "ItIsUp"
+        assert alert["annotations"] == {"summary": "it is up"}
+        query = {"params": {"query": "up"}}
+        found = eventually(lambda: httpx.get(f"{server.url}/api/v1/query", **query).json()["data"]["result"])
+        assert found[0]["value"][1] == "0"  # nobody listens at the target
 
 
 def test_phoenix_takes_a_span_and_gives_it_back(phoenix: Server) -> None:

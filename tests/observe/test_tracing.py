@@ -354,7 +354,6 @@ def test_they_go_to_phoenix_where_no_collector_is_named(receiver: OtlpReceiver) 
 
 def test_a_missing_package_is_said_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     from natix_cascade.errors import MissingExtraError
-    from natix_cascade.observe import build
 
     options = ObserveOptions(traces=TraceOptions(url="http://127.0.0.1:4318/v1/traces"))
 
@@ -362,10 +361,11 @@ def test_a_missing_package_is_said_before_anything_starts(monkeypatch: pytest.Mo
         raise ModuleNotFoundError(name)
 
     for found in (absent, lambda _: None):
-        monkeypatch.setattr(build, "find_spec", found)
-        with pytest.raises(MissingExtraError, match=r"natix-cascade\[traces\]"):
-            check(options)
-        check(ObserveOptions())
+        with monkeypatch.context() as patched:
+            patched.setattr("importlib.util.find_spec", found)
+            with pytest.raises(MissingExtraError, match=r"natix-cascade\[traces\]"):
+                check(options)
+            check(ObserveOptions())
     assert importlib.util.find_spec("natix_cascade.observe.tracing") is not None
 
 

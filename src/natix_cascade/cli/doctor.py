@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from natix_cascade.cli.common import FAILED, JsonOption, print_json
+from natix_cascade.installed import is_installed
 
 __all__ = ["doctor"]
 
@@ -83,9 +84,7 @@ def _cores() -> str:
 
 
 def _decoder() -> str:
-    import importlib.util
-
-    if importlib.util.find_spec("simplejpeg") is None:
+    if not is_installed("simplejpeg"):
         raise RuntimeError("simplejpeg is missing; JPEGs are decoded by Pillow, about 1.5 times slower")
     return "simplejpeg"
 
@@ -128,18 +127,9 @@ def _verdict() -> str:
     return f"{'yes' if verdict else 'no'}, {verdict.confidence:.0%} sure, in {took:.0f} ms"
 
 
-def _is_here(module: str) -> bool:
-    import importlib.util
-
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the package that it lies in
-        return False
-
-
 def _extras() -> str:
     said = []
     for extra, modules in _EXTRAS.items():
-        here = all(map(_is_here, modules))
+        here = all(map(is_installed, modules))
         said.append(f"{extra}: {'installed' if here else f'pip install natix-cascade[{extra}]'}")
     return ", ".join(said)

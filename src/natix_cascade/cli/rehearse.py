@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from natix_cascade.cli.common import FAILED, JsonOption, console, fail, picture_files, print_json
+from natix_cascade.installed import is_installed
 
 if TYPE_CHECKING:
     from natix_cascade.rehearse.rehearsal import Rehearsal
@@ -44,7 +44,7 @@ def rehearse(
     vision-language models, and asks every member about every picture. Exit code 1 when a member did not answer. What
     the verdicts say means nothing: the weights are random. Needs the torch extra.
     """
-    missing = [name for name in ("torch", "transformers", "onnx", "fastapi") if importlib.util.find_spec(name) is None]
+    missing = [name for name in ("torch", "transformers", "onnx", "fastapi") if not is_installed(name)]
     if missing:
         fail(f"a rehearsal needs {', '.join(missing)}: pip install 'natix-cascade[rehearse]'")
     from natix_cascade.rehearse.rehearsal import rehearse as play

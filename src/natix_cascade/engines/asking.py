@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from natix_cascade.errors import MissingExtraError
+from natix_cascade.installed import is_installed
 
 __all__ = ["judge", "own_python"]
 
@@ -21,7 +21,7 @@ _QUIET = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "HF_HUB_OFF
 
 def own_python(package: str) -> str | None:
     """Path of the running Python, if it has the engine."""
-    return sys.executable if importlib.util.find_spec(package) is not None else None
+    return sys.executable if is_installed(package) else None
 
 
 def judge(package: str, commands: Sequence[Sequence[str]], python: str) -> tuple[str, list[str | None]]:

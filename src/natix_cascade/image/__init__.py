@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from natix_cascade.image.decode import decode, decode_base64
 from natix_cascade.image.encode import encode_jpeg, sanitize
 from natix_cascade.image.picture import Limits, Picture
-from natix_cascade.image.resize import center_crop_square, fit, resize
+from natix_cascade.image.resize import center_crop_square, fit, resize, shrink
 
 if TYPE_CHECKING:
     from natix_cascade.image.augment import Level, challenge, challenge_jpeg
@@ -31,6 +31,7 @@ __all__ = [
     "fit",
     "resize",
     "sanitize",
+    "shrink",
 ]
 
 

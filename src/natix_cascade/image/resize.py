@@ -98,6 +98,13 @@ def fit(pixels: Pixels, height: int, width: int, mode: Literal["stretch", "cente
     raise ValueError(f"mode is {mode!r}; write 'stretch', 'center_crop' or 'pad'")
 
 
+def shrink(pixels: Pixels, longest: int) -> Pixels:
+    """Make pixels smaller, at the same aspect, until neither side is longer than `longest`; smaller ones stay."""
+    height, width = pixels.shape[:2]
+    factor = longest / max(height, width)
+    return pixels if factor >= 1 else resize(pixels, max(1, round(height * factor)), max(1, round(width * factor)))
+
+
 def _center_crop(pixels: Pixels, height: int, width: int) -> Pixels:
     """Cut out the centre, placed as torchvision's center_crop places it."""
     top, left = round((pixels.shape[0] - height) / 2), round((pixels.shape[1] - width) / 2)

@@ -19,7 +19,7 @@ from natix_cascade.decide.verdict import Opinion, Verdict
 from natix_cascade.observe.observation import Observation
 from natix_cascade.run.events import Call, PictureFailed, VerdictGiven
 
-__all__ = ["Attributes", "Value", "kind_of", "of_failure", "of_level", "of_model", "of_verdict", "said"]
+__all__ = ["Attributes", "Value", "of_failure", "of_level", "of_model", "of_verdict", "said"]
 
 Value = str | bool | int | float | Sequence[str]
 Attributes = Mapping[str, Value]
@@ -97,8 +97,8 @@ def of_failure(event: PictureFailed, observation: Observation) -> Attributes:
     """Attributes of the span of a request without a verdict; see `of_verdict`."""
     return {
         _KIND: "CHAIN",
-        **_output({"error": kind_of(event.error)}),
-        _METADATA: _text({"error": kind_of(event.error), "kept": observation.kept}),
+        **_output({"error": event.kind}),
+        _METADATA: _text({"error": event.kind, "kept": observation.kept}),
         **_kept(event.call, observation),
         "natix.waited_ms": event.waited_ms,
         "natix.latency_ms": event.latency_ms,
@@ -154,11 +154,6 @@ def of_model(verdict: Verdict, opinion: Opinion, *, seen: bool) -> Attributes:
         "natix.cost_usd": opinion.cost_usd,
         **{name: value for name, value in numbers.items() if value is not None},
     }
-
-
-def kind_of(error: Exception) -> str:
-    """The name of an error's class, also of one that another process has raised."""
-    return str(getattr(error, "kind", None) or type(error).__name__)
 
 
 def said(sentence: str, picture: str) -> str:

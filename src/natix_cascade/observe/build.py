@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 from natix_cascade.errors import MissingExtraError
+from natix_cascade.installed import is_installed
 from natix_cascade.observe.observation import Observation, Observer
 from natix_cascade.observe.options import ObserveOptions, TraceOptions
 from natix_cascade.run.events import Event
@@ -71,7 +71,7 @@ def check(options: ObserveOptions) -> None:
     CascadeError
         The judge has no name or no rubric, or Weave's project is none.
     """
-    if traces_of(options) is not None and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
+    if traces_of(options) is not None and not is_installed("opentelemetry.exporter.otlp.proto.http"):
         raise MissingExtraError("traces need OpenTelemetry's exporter: pip install 'natix-cascade[traces]'")
     if options.judge is not None:
         from natix_cascade.observe.judge.asking import model_of  # noqa: PLC0415  # only where it is wanted
@@ -83,12 +83,5 @@ def check(options: ObserveOptions) -> None:
         from natix_cascade.observe import weave  # noqa: PLC0415  # only where it is wanted
 
         weave.check(options.weave)
-    if options.phoenix is not None and not _is_installed("phoenix.client"):
+    if options.phoenix is not None and not is_installed("phoenix.client"):
         raise MissingExtraError("Phoenix needs its client: pip install 'natix-cascade[phoenix]'")
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the package that it lies in
-        return False

@@ -11,9 +11,10 @@ from natix_cascade.image import Limits, Picture
 from natix_cascade.image.source import Source
 from natix_cascade.observe.observation import Kept, Observation
 from natix_cascade.observe.options import ObserveOptions
-from natix_cascade.observe.sampling import Allowance, Sampler, drawn, is_remarkable
+from natix_cascade.observe.sampling import Allowance, Sampler, is_remarkable
 from natix_cascade.observe.shown import as_shown
 from natix_cascade.run.events import Call, Event, LevelFinished, LevelStarted, PictureFailed, VerdictGiven
+from natix_cascade.trace import drawn
 
 __all__ = ["Keeper"]
 

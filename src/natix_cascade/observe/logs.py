@@ -111,7 +111,7 @@ class VerdictLines:
         if self._left_out:
             more["left_out"], self._left_out = self._left_out, 0
         if isinstance(event, PictureFailed):
-            _log.warning("no verdict", extra={**more, "problem": type(event.error).__name__, "said": str(event.error)})
+            _log.warning("no verdict", extra={**more, "problem": event.kind, "said": str(event.error)})
             return
         verdict = event.verdict
         told: dict[str, Any] = {

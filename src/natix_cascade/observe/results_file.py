@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from natix_cascade.decide.verdict import Opinion, Verdict
+from natix_cascade.decide.verdict import Verdict
 from natix_cascade.errors import ManifestError
 from natix_cascade.run.sinks import FORMATS
 
@@ -154,25 +154,7 @@ def _answered(where: str, line: Mapping[str, Any]) -> Answered:
 
 
 def _of_row(name: str, row: Mapping[str, Any]) -> Verdict:
-    key = next(column for column in (*row, _DETECTED) if column.endswith(_DETECTED))
-    said = row["model_probabilities"].items()
-    return Verdict(
-        id=name,
-        sha256=str(row["sha256"]),
-        question=key.removesuffix(_DETECTED),
-        detected=bool(row[key]),
-        probability=float(row["probability"]),
-        confidence=float(row["confidence"]),
-        consensus_ratio=float(row["consensus_ratio"]),
-        exit_level=str(row["exit_level"]),
-        levels_executed=tuple(row["levels_executed"]),
-        opinions=tuple(Opinion(model, "", None, None if p is None else float(p), 0.0) for model, p in said),
-        latency_ms=float(row["latency_ms"]),
-        cost_usd=float(row["cost_usd"]),
-        gmacs=float(row["gmacs"]),
-        degraded=bool(row["degraded"]),
-        reasons=tuple(row["reasons"]),
-        cascade=str(row["cascade"]),
-        policy=str(row["policy"]),
-        exit_reason="",
-    )
+    """A row has of each opinion only its probability."""
+    unknown = {"level": "", "score": None, "latency_ms": 0.0, "cost_usd": 0.0, "failure": None}
+    said = {model: {**unknown, "probability": p} for model, p in row["model_probabilities"].items()}
+    return Verdict.from_dict({**row, "id": name, "model_predictions": said})

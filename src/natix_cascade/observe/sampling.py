@@ -7,15 +7,9 @@ from collections.abc import Callable
 
 from natix_cascade.observe.observation import Kept
 from natix_cascade.run.events import Call, Event, PictureFailed, VerdictGiven
+from natix_cascade.trace import drawn
 
-__all__ = ["Allowance", "Sampler", "drawn", "is_remarkable"]
-
-_DIGITS = 14  # of an id: its random ones
-
-
-def drawn(id: str, share: float) -> bool:  # noqa: A002  # what it is called
-    """Whether an id is among the drawn ones; who is drawn at a share is drawn at all larger ones too."""
-    return int(id[-_DIGITS:], 16) / 16.0**_DIGITS < share
+__all__ = ["Allowance", "Sampler", "is_remarkable"]
 
 
 def is_remarkable(event: Event) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from natix_cascade.image import Limits, Picture, decode, encode_jpeg, resize
+from natix_cascade.image import Limits, Picture, decode, encode_jpeg, shrink
 from natix_cascade.image.source import Source
 
 __all__ = ["as_shown"]
@@ -21,9 +21,4 @@ def as_shown(source: Source | Picture, limits: Limits) -> bytes:
         It cannot be decoded.
     """
     picture = source if isinstance(source, Picture) else decode(source, limits=limits, short_side=_SHORT_SIDE)
-    pixels = picture.pixels
-    height, width = pixels.shape[:2]
-    factor = min(1.0, _LONGEST_SIDE / max(height, width))
-    if factor < 1:
-        pixels = resize(pixels, max(1, round(height * factor)), max(1, round(width * factor)))
-    return encode_jpeg(pixels, quality=_QUALITY)
+    return encode_jpeg(shrink(picture.pixels, _LONGEST_SIDE), quality=_QUALITY)

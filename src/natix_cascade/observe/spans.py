@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from natix_cascade.decide.verdict import Opinion, Verdict
 from natix_cascade.observe.attributes import (
     Attributes,
-    kind_of,
     of_failure,
     of_level,
     of_model,
@@ -147,7 +146,7 @@ def _of_model(event: VerdictGiven, call: Call, opinion: Opinion, level: TraceCon
 def _of_failure(event: PictureFailed, call: Call, observation: Observation) -> Span:
     ended = _at(call, event.waited_ms + event.latency_ms)
     why = said(str(event.error), event.picture)
-    error = {"exception.type": kind_of(event.error), "exception.message": why}
+    error = {"exception.type": event.kind, "exception.message": why}
     return Span(
         name="detect",
         place=call.trace,
@@ -155,7 +154,7 @@ def _of_failure(event: PictureFailed, call: Call, observation: Observation) -> S
         ended_ns=ended,
         attributes=of_failure(event, observation),
         is_request=True,
-        problem=why or kind_of(event.error),
+        problem=why or event.kind,
         moments=(Moment("exception", ended, error),),
     )
 

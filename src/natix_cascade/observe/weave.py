@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import random
@@ -14,6 +13,7 @@ from collections import deque
 from typing import Final
 
 from natix_cascade.errors import CascadeError, MissingExtraError
+from natix_cascade.installed import is_installed
 from natix_cascade.observe.observation import Observation
 from natix_cascade.observe.options import WeaveOptions
 from natix_cascade.observe.secret import reveal
@@ -212,9 +212,9 @@ def check(options: WeaveOptions) -> None:
     CascadeError
         The project's name is none, or there is no key.
     """
-    if importlib.util.find_spec("httpx") is None:
+    if not is_installed("httpx"):
         raise MissingExtraError("Weave needs one more package: pip install 'natix-cascade[serve]'")
-    if options.url is None and importlib.util.find_spec("weave") is None:
+    if options.url is None and not is_installed("weave"):
         raise MissingExtraError("Weave's hosted service needs one more package: pip install 'natix-cascade[weave]'")
     if options.url is not None and options.project.count("/") != 1:
         raise CascadeError(

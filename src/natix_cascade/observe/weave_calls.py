@@ -80,14 +80,13 @@ def late_calls(event: FeedbackGiven, project: str) -> list[dict[str, Any]]:
 def failed_calls(event: PictureFailed, kept: str, project: str) -> list[dict[str, Any]]:
     """The call of a picture that has no verdict; arguments as for `verdict_calls`."""
     call = event.call or Call.begin()
-    kind = str(getattr(event.error, "kind", type(event.error).__name__))
     return [
         {
             **_head(call, project, DETECT, "no verdict"),
             **_times(call.began, event.latency_ms),
             "attributes": _attributes(call, kept),
             "inputs": {},
-            "exception": _exception(kind, str(event.error)),
+            "exception": _exception(event.kind, str(event.error)),
             "summary": _summary(event.latency_ms, 0.0, (0, 1)),
         }
     ]

@@ -78,7 +78,7 @@ def _told(event: Event) -> dict[str, Any]:
         case VerdictGiven(verdict, call, waited_ms=waited_ms):
             return {"kind": kind, "verdict": verdict.as_dict(), "call": _call_told(call), "waited": waited_ms}
         case PictureFailed(picture, error, call, latency_ms, waited_ms):
-            about = {"type": type(error).__name__, "said": str(error)}
+            about = {"type": event.kind, "said": str(error)}
             times = {"ms": latency_ms, "waited": waited_ms}
             return {"kind": kind, "picture": picture, "error": about, "call": _call_told(call), **times}
         case FeedbackGiven(id_, verdict, created, label, note):

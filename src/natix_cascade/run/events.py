@@ -147,6 +147,11 @@ class PictureFailed:
     latency_ms: float = 0.0
     waited_ms: float = 0.0
 
+    @property
+    def kind(self) -> str:
+        """The name of the error's class, also of one that another process has raised."""
+        return str(getattr(self.error, "kind", None) or type(self.error).__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class BreakerChanged:

@@ -17,7 +17,7 @@ import orjson
 from natix_cascade.decide.verdict import Verdict
 from natix_cascade.errors import CascadeError
 from natix_cascade.files import write_whole
-from natix_cascade.image import Limits, Picture, challenge_jpeg, decode, encode_jpeg, resize, sanitize
+from natix_cascade.image import Limits, challenge_jpeg, decode, encode_jpeg, sanitize, shrink
 from natix_cascade.run.events import Call, FeedbackGiven, Listener
 from natix_cascade.serve.infer_options import BatchOptions, InferOptions
 from natix_cascade.serve.problems import ProblemError
@@ -225,7 +225,7 @@ def _explanation(content: bytes, verdict: Verdict, limits: Limits) -> dict[str, 
     from natix_cascade.report.explain import mark_evidence  # noqa: PLC0415  # draws with Pillow; most answers do not
     from natix_cascade.report.seen import seen_boxes  # noqa: PLC0415
 
-    picture = _shown(decode(content, limits=limits, short_side=_SHOWN_SIDE))
+    picture = shrink(decode(content, limits=limits, short_side=_SHOWN_SIDE).pixels, _SHOWN_SIDE)
     heat, boxes = verdict.heat_map, seen_boxes(verdict)
     plain = _data_url(picture)
     return {
@@ -234,14 +234,6 @@ def _explanation(content: bytes, verdict: Verdict, limits: Limits) -> dict[str, 
         "picture": plain,
         "marked_picture": plain if (marked := mark_evidence(picture, verdict, boxes)) is picture else _data_url(marked),
     }
-
-
-def _shown(picture: Picture) -> Any:
-    height, width = picture.pixels.shape[:2]
-    factor = min(1.0, _SHOWN_SIDE / max(height, width))
-    if factor == 1.0:
-        return picture.pixels
-    return resize(picture.pixels, max(1, round(height * factor)), max(1, round(width * factor)))
 
 
 def _data_url(pixels: Any) -> str:

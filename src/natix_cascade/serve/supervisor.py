@@ -54,6 +54,16 @@ class _Slot:
     due: float = 0.0
 
 
+def _quick_ends(quick: int, began: float, now: float) -> int:
+    """How often in a row a process has ended before it can have worked, now that it has ended again."""
+    return quick + 1 if now - began < _QUICK_S else 0
+
+
+def _pause_s(quick: int) -> float:
+    """Seconds before the next start: none after a long life, and longer and longer after short ones."""
+    return min(_LONGEST_PAUSE_S, 0.5 * 2.0 ** (quick - 1)) if quick else 0.0
+
+
 class _Observer:
     """The process that observes: started again whenever it ends, however often; answers do without it.
 
@@ -77,8 +87,8 @@ class _Observer:
         if self._process.is_alive():
             return
         if not self._due:
-            self._quick = self._quick + 1 if now - self._began < _QUICK_S else 0
-            self._due = now + min(_LONGEST_PAUSE_S, 0.5 * 2.0**self._quick)
+            self._quick = _quick_ends(self._quick, self._began, now)
+            self._due = now + _pause_s(self._quick + 1)  # nobody waits for it: never at once
             _log.warning("the observing process ended with code %s and is started again", self._process.exitcode)
         if now >= self._due:
             self._due = 0.0
@@ -191,11 +201,11 @@ class Supervisor:
             if not slot.due:
                 for file in metrics.glob(f"gauge_live*_worker{number}.db"):
                     file.unlink(missing_ok=True)
-                slot.quick = slot.quick + 1 if now - slot.began < _QUICK_S else 0
+                slot.quick = _quick_ends(slot.quick, slot.began, now)
                 if slot.quick >= _MOST_QUICK:
                     _log.error("worker %d ends again and again; see its messages above", number)
                     return False
-                slot.due = now + (min(_LONGEST_PAUSE_S, 0.5 * 2.0 ** (slot.quick - 1)) if slot.quick else 0.0)
+                slot.due = now + _pause_s(slot.quick)
                 _log.error("worker %d ended with code %s and is started again", number, slot.process.exitcode)
             if now >= slot.due:
                 slot.process = self._spawn(number, wait=len(self._slots) > 1)

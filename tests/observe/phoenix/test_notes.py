@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from servers import Server
 
-from natix_cascade.decide.verdict import Verdict
 from natix_cascade.errors import MissingExtraError, SecretError
 from natix_cascade.observe.observation import Observation
 from natix_cascade.observe.options import PhoenixOptions
@@ -17,26 +16,11 @@ from natix_cascade.observe.phoenix.client import PhoenixError
 from natix_cascade.observe.phoenix.notes import PhoenixNotes, of_feedback, of_score, verdict_of
 from natix_cascade.rehearse.server_process import free_port
 from natix_cascade.run.events import FeedbackGiven, ScoreGiven, VerdictGiven
+from natix_cascade.testing.verdicts import some_verdict
 from natix_cascade.trace import TraceContext, new_id
 
-VERDICT = Verdict(
-    id="a.jpg",
-    sha256="ab" * 32,
-    question="roadwork",
-    detected=False,
-    probability=0.25,
-    confidence=0.75,
-    consensus_ratio=1.0,
-    exit_level="gate",
-    levels_executed=("gate",),
-    opinions=(),
-    latency_ms=500.0,
-    cost_usd=0.0,
-    gmacs=0.0,
-    degraded=False,
-    reasons=(),
-    cascade="c@1",
-    policy="p@1",
+VERDICT = some_verdict(
+    sha256="ab" * 32, detected=False, probability=0.25, confidence=0.75, opinions=(), latency_ms=500.0
 )
 
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from natix_cascade.decide.verdict import Opinion, Verdict
+from natix_cascade.decide.verdict import Opinion
 from natix_cascade.observe.phoenix.examples import Shown, example
 from natix_cascade.observe.phoenix.experiment import find_picture
 from natix_cascade.observe.phoenix.trial import Outcome, trial
 from natix_cascade.observe.words import word
+from natix_cascade.testing.verdicts import some_verdict
 from natix_cascade.trace import TraceContext, new_id
 
-VERDICT = Verdict(
+VERDICT = some_verdict(
     id="a.jpg",
     sha256="ab" * 32,
-    question="roadwork",
     detected=False,
     probability=0.25,
     confidence=0.75,
@@ -28,8 +28,6 @@ VERDICT = Verdict(
     gmacs=3.0,
     degraded=True,
     reasons=("gate: no",),
-    cascade="c@1",
-    policy="p@1",
 )
 
 

@@ -10,7 +10,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -62,6 +62,10 @@ _PRUNE = (
 )
 _PRUNE_EVERY = 5000
 _BUSY_S = 5.0
+_ASK = """
+INSERT INTO questions (created, verdict_id, answer, probability, cascade, policy, rubric, digest, judge, by_chance,
+  most_usd) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,13 +203,7 @@ class Journal:
         StoreError
             It cannot be written.
         """
-        q = question
-        number = self._write(
-            "INSERT INTO questions (created, verdict_id, answer, probability, cascade, policy, rubric, digest, judge, "
-            "by_chance, most_usd) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *(q.created, q.verdict_id, q.answer, q.probability, q.cascade, q.policy, q.rubric, q.digest, q.judge),
-            *(q.by_chance, q.most_usd),
-        )
+        number = self._write(_ASK, *astuple(question))
         self._written += 1
         if self._written % _PRUNE_EVERY == 0:
             with self._lock, _told("written"):
@@ -214,11 +212,7 @@ class Journal:
 
     def answer(self, number: int, answer: Answer) -> None:
         """Write what came of a question; errors as for `ask`."""
-        a = answer
-        self._write(
-            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            *(number, a.created, a.score, a.abstained, a.reason, a.cost_usd, a.latency_ms, a.failure),
-        )
+        self._write("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", number, *astuple(answer))
 
     def truth(self, created: float, verdict_id: str, *, label: bool) -> None:
         """Write what somebody told of a verdict; errors as for `ask`."""

@@ -21,10 +21,11 @@ from natix_cascade.observe.judge.journal import Answer, Journal, Question
 from natix_cascade.observe.judge.rubric import load_rubric
 from natix_cascade.observe.observation import Observation
 from natix_cascade.observe.options import JudgeOptions
-from natix_cascade.observe.sampling import drawn, is_remarkable
+from natix_cascade.observe.sampling import is_remarkable
 from natix_cascade.run.breaker import Breaker
 from natix_cascade.run.events import Event, FeedbackGiven, ScoreGiven, VerdictGiven
 from natix_cascade.run.options import BreakerOptions
+from natix_cascade.trace import drawn
 
 __all__ = ["JudgeObserver"]
 
@@ -169,9 +170,7 @@ class JudgeObserver:
                 try:
                     await self._judged(event, id, picture, purse, ticket, by_chance=by_chance)
                 finally:
-                    self._breaker.release(
-                        ticket
-                    )  # where nothing was reported: it was cancelled, or could not be written
+                    self._breaker.release(ticket)  # nothing was reported: it was cancelled, or could not be written
         finally:
             purse.close()
 
