@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from natix_cascade.cli.app import app
 from natix_cascade.cli.serve import _observed, _options
+from natix_cascade.errors import SpecError
 from natix_cascade.observe.options import ObserveOptions, TraceOptions
 
 FILE = """
@@ -73,3 +74,25 @@ def test_a_share_is_between_none_and_all(share: str) -> None:
     result = CliRunner().invoke(app, ["serve", "--keep-share", share])
     assert result.exit_code != 0
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("table", "where"),
+    [
+        ('[observe.traces]\nurl = "http://c:4318"\nheaders = {a = "Bearer sk-literal"}', "observe.traces: headers.a"),
+        ('[observe.phoenix]\nurl = "http://p:6006"\napi_key = "sk-literal"', "observe.phoenix: api_key"),
+        ('[observe.weave]\nproject = "e/p"\napi_key = "sk-literal"', "observe.weave: api_key"),
+        (
+            '[observe.traces]\nurl = "http://c:4318"\nheader = {a = "Bearer sk-literal"}',
+            "observe.traces.header: unknown key",
+        ),
+    ],
+)
+def test_a_key_in_the_file_itself_is_refused_before_anything_starts(tmp_path: Path, table: str, where: str) -> None:
+    path = tmp_path / "serve.toml"
+    path.write_text(table)
+    with pytest.raises(SpecError) as caught:
+        _options(path, {}, None)
+    assert str(caught.value).startswith(f"{path}: {where}")
+    assert "sk-literal" not in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -73,6 +73,15 @@ def test_an_end_before_it_is_ready_quotes_the_log(tmp_path: Path) -> None:
     assert not server.running
 
 
+def test_what_an_earlier_start_wrote_is_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("an old complaint\n")
+    with pytest.raises(ModelError) as caught:
+        make(tmp_path, "print('a new one')").start()
+    assert "a new one" in str(caught.value)
+    assert "an old complaint" not in str(caught.value)
+    assert (tmp_path / "log").read_text().startswith("an old complaint\n")
+
+
 def test_a_path_of_its_own_says_that_it_is_ready(tmp_path: Path) -> None:
     choosy = SERVER.replace("send_response(200)", "send_response(200 if self.path == '/-/ready' else 404)")
 

@@ -7,12 +7,27 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval, Len
 
+from natix_cascade.errors import SecretError
+from natix_cascade.secrets import SecretRef
 from natix_cascade.spec.base import Spec
 from natix_cascade.spec.endpoints import Endpoint
 
 __all__ = ["JudgeOptions", "LogOptions", "ObserveOptions", "PhoenixOptions", "TraceOptions", "WeaveOptions"]
 
 Share = Annotated[float, Interval(ge=0, le=1)]
+
+
+class _WrongReferenceError(SecretError, ValueError):
+    """A ValueError too, so that the validation of a file finds its line."""
+
+
+def _expect_reference(name: str, text: str | None) -> None:
+    if text is None:
+        return
+    try:
+        SecretRef.parse(text)
+    except SecretError as error:
+        raise _WrongReferenceError(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +45,21 @@ class TraceOptions(Spec):
         ``service.name``, and Phoenix's project.
     pixels : bool
         Send pictures too, re-encoded; else only their digest.
+
+    Raises
+    ------
+    SecretError
+        The value of a header is no reference; it is not repeated.
     """
 
     url: Annotated[str, Len(1)]
     headers: dict[str, str] = field(default_factory=dict)
     project: Annotated[str, Len(1)] = "natix-cascade"
     pixels: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in self.headers.items():
+            _expect_reference(f"headers.{name}", value.rpartition(" ")[2])  # a word such as Bearer may stand before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +74,19 @@ class PhoenixOptions(Spec):
         Reference of its key.
     project : str
         Its project.
+
+    Raises
+    ------
+    SecretError
+        The key is no reference; it is not repeated.
     """
 
     url: Annotated[str, Len(1)]
     api_key: str | None = None
     project: Annotated[str, Len(1)] = "natix-cascade"
+
+    def __post_init__(self) -> None:
+        _expect_reference("api_key", self.api_key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +131,19 @@ class WeaveOptions(Spec):
         Of a trace server of one's own; None: the hosted one.
     api_key : str or None
         Reference of the key; None: the variable ``WANDB_API_KEY``.
+
+    Raises
+    ------
+    SecretError
+        The key is no reference; it is not repeated.
     """
 
     project: Annotated[str, Len(1)]
     url: str | None = None
     api_key: str | None = None
+
+    def __post_init__(self) -> None:
+        _expect_reference("api_key", self.api_key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,6 +74,7 @@ class ServerProcess:
         self._environment = dict(environment or {})
         self._ready_path, self._ready_s, self._stop_s = ready_path, ready_s, stop_s
         self._process: subprocess.Popen[bytes] | None = None
+        self._said_before = 0
 
     @property
     def url(self) -> str:
@@ -148,6 +149,7 @@ class ServerProcess:
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             with self.log.open("ab") as log:
+                self._said_before = log.tell()
                 return subprocess.Popen(  # noqa: S603  # a command of the caller's, without a shell
                     self.command,
                     stdin=subprocess.DEVNULL,
@@ -168,7 +170,8 @@ class ServerProcess:
             time.sleep(_EVERY_S)
 
     def _last_lines(self) -> str:
-        lines = self.log.read_bytes().decode(errors="replace").splitlines()
+        said = self.log.read_bytes()[self._said_before :]  # since this start
+        lines = said.decode(errors="replace").splitlines()
         return "\n".join(line[:400] for line in lines[-_QUOTED:])
 
 

@@ -21,7 +21,7 @@ _Keys = tuple[int | str, ...]
 _SHOWN = 60  # characters of a wrong value: one line of a terminal
 _ITEMS = 10  # of a wrong value that are looked at: more do not go into the line
 _SECRET = re.compile(
-    r"api_?key|redis|(^|[_-])(key|token|secret|password)$", re.IGNORECASE
+    r"api_?key|redis|^headers?$|authorization|(^|[_-])(key|token|secret|password)$", re.IGNORECASE
 )  # names of what may be a secret, or hold one
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -63,6 +65,15 @@ def test_nothing_is_bound_or_called_elsewhere(tmp_path: Path) -> None:
 
 def test_the_launcher_is_a_script_that_is_there() -> None:
     assert Path(command(Path("python"), ends_with_us=False)[1]).is_file()
+
+
+def test_a_python_without_phoenix_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules.update({'grpc': None, 'phoenix': None})")
+    words = command(Path(sys.executable), ends_with_us=False)
+    done = subprocess.run(words, capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path)}, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{sys.executable} has no Phoenix (grpc")
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_lines_are_options_of_a_service(tmp_path: Path) -> None:

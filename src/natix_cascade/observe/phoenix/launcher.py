@@ -26,10 +26,12 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() == 1:  # it is gone already
             return
-    _keep_grpc_here()
     sys.argv = ["phoenix", "serve"]
-    from phoenix.server.main import main as serve  # noqa: PLC0415  # it reads its settings when it is imported
-
+    try:
+        _keep_grpc_here()
+        from phoenix.server.main import main as serve  # noqa: PLC0415  # it reads its settings when it is imported
+    except ModuleNotFoundError as error:
+        sys.exit(f"{sys.executable} has no Phoenix ({error.name} is missing): pip install arize-phoenix there")
     serve()
 
 
